@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT
+# A thin front: CMakePresets.json has the builds, scripts/ has the work.
+
+PREFIX ?= /usr/local
+BUILD  := build/release
+
+.PHONY: all demo test bench soak format lint docs install clean help
+
+all: ## Build the library and the tool (build/release)
+	@scripts/setup build
+	@scripts/build release
+
+demo: all ## Show a driver and a device at work
+	@scripts/setup demo
+	@scripts/demo
+
+test: ## Build and test everything; ends with the count
+	@scripts/test
+
+bench: all ## Run the benchmarks
+	@if [ -x scripts/bench ]; then scripts/bench; \
+	else for b in $(BUILD)/bench/*; do [ ! -x "$$b" ] || "$$b" || exit 1; done; fi
+
+soak: ## Repeat the stress and hostile tests for SOAK_MINUTES (30) with sanitizers
+	@scripts/soak
+
+format: ## Format the C sources in place
+	@scripts/format
+
+lint: ## Check format and licence lines, run clang-tidy
+	@scripts/lint
+
+docs: ## Build the API reference (build/docs/html)
+	@scripts/setup docs
+	@scripts/docs
+
+install: all ## Install under PREFIX (/usr/local); DESTDIR is honoured
+	cmake --install $(BUILD) --prefix $(PREFIX)
+
+clean: ## Remove everything built
+	rm -rf build
+
+help: ## Show these targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18

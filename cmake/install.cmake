@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+# Filled in by the libraries that exist.

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: MIT
+# The tool, the examples and the benchmarks. Each file of examples/ and bench/ is one program.
+
+if(NOT TARGET l4vio_static)
+  return()
+endif()
+
+# A program of our own: linked with the archive, so that it runs from the build folder.
+function(l4vio_program target folder)
+  add_executable(${target} ${ARGN})
+  target_link_libraries(${target} PRIVATE l4vio_flags l4vio_static)
+  set_target_properties(${target} PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/${folder})
+endfunction()
+
+l4vio_glob(tool_sources src/tool)
+if(tool_sources)
+  pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
+  l4vio_program(l4vio_tool . ${tool_sources})
+  target_include_directories(l4vio_tool PRIVATE src)
+  target_compile_definitions(l4vio_tool PRIVATE _GNU_SOURCE= L4VIO_VERSION="${PROJECT_VERSION}")
+  target_link_libraries(l4vio_tool PRIVATE PkgConfig::JANSSON)
+  set_target_properties(l4vio_tool PROPERTIES OUTPUT_NAME l4vio)
+endif()
+
+# Examples see what a user sees: the public headers, and no macro that the source does not set.
+l4vio_glob(example_sources examples)
+foreach(source IN LISTS example_sources)
+  cmake_path(GET source STEM name)
+  l4vio_program(example_${name} examples ${source})
+  set_target_properties(example_${name} PROPERTIES OUTPUT_NAME ${name})
+endforeach()
+
+l4vio_glob(bench_sources bench)
+foreach(source IN LISTS bench_sources)
+  cmake_path(GET source STEM name)
+  l4vio_program(bench_${name} bench ${source})
+  target_include_directories(bench_${name} PRIVATE src)
+  target_compile_definitions(bench_${name} PRIVATE _GNU_SOURCE=)
+  set_target_properties(bench_${name} PROPERTIES OUTPUT_NAME ${name})
+endforeach()

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+# Every file of tests/<folder> is one test, named <folder>.<file>, with the folder as its label.
+# Exit code 77 means skipped.
+
+set(test_environment
+  L4VIO=$<IF:$<TARGET_EXISTS:l4vio_tool>,${PROJECT_BINARY_DIR}/l4vio,>
+  L4VIO_BUILD=${PROJECT_BINARY_DIR}
+  L4VIO_SOURCE=${PROJECT_SOURCE_DIR}
+  L4VIO_SANITIZE=${L4VIO_SANITIZE})
+
+function(l4vio_add_test name label command timeout)
+  add_test(NAME ${name} COMMAND ${command})
+  set_tests_properties(${name} PROPERTIES
+    LABELS ${label} TIMEOUT ${timeout} SKIP_RETURN_CODE 77 ENVIRONMENT "${test_environment}")
+endfunction()
+
+if(TARGET l4vio_static)
+  find_package(PkgConfig REQUIRED)
+  pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
+
+  add_library(l4vio_test_support INTERFACE)
+  l4vio_glob(support_sources tests/support)
+  if(support_sources)
+    add_library(l4vio_test_support_objects STATIC ${support_sources})
+    target_include_directories(l4vio_test_support_objects PUBLIC tests/support PRIVATE src)
+    target_compile_definitions(l4vio_test_support_objects PRIVATE _GNU_SOURCE=)
+    target_link_libraries(l4vio_test_support_objects
+      PRIVATE l4vio_flags PUBLIC l4vio_static PkgConfig::CMOCKA)
+    target_link_libraries(l4vio_test_support INTERFACE l4vio_test_support_objects)
+  endif()
+  target_include_directories(l4vio_test_support INTERFACE ${PROJECT_SOURCE_DIR}/tests/support)
+  target_link_libraries(l4vio_test_support INTERFACE l4vio_static PkgConfig::CMOCKA)
+
+  foreach(folder unit regression hostile stress)
+    l4vio_glob(sources tests/${folder})
+    foreach(source IN LISTS sources)
+      cmake_path(GET source STEM name)
+      l4vio_program(${folder}_${name} tests/${folder} ${source})
+      target_include_directories(${folder}_${name} PRIVATE src)
+      target_compile_definitions(${folder}_${name} PRIVATE _GNU_SOURCE=)
+      target_link_libraries(${folder}_${name} PRIVATE l4vio_test_support)
+      set_target_properties(${folder}_${name} PROPERTIES OUTPUT_NAME ${name})
+      l4vio_add_test(${folder}.${name} ${folder} ${folder}_${name} 120)
+    endforeach()
+  endforeach()
+endif()
+
+foreach(folder tool build)
+  file(GLOB scripts CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/${folder}/*.sh)
+  foreach(script IN LISTS scripts)
+    cmake_path(GET script STEM name)
+    l4vio_add_test(${folder}.${name} ${folder} ${script} 300)
+  endforeach()
+endforeach()
+
+if(EXISTS ${PROJECT_SOURCE_DIR}/examples/run.sh)
+  l4vio_add_test(examples.run examples ${PROJECT_SOURCE_DIR}/examples/run.sh 120)
+endif()
