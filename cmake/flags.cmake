@@ -46,7 +46,8 @@ if(L4VIO_FREESTANDING)
     -ffreestanding -nostdinc -isystem ${compiler_include}
     -fno-pic -fno-stack-protector -fno-asynchronous-unwind-tables -ffunction-sections)
   target_link_options(l4vio_flags INTERFACE -nostdlib)
-  # Otherwise gcc calls libgcc for every atomic.
+  # On aarch64, otherwise gcc calls libgcc for every atomic.
+  set(CMAKE_REQUIRED_FLAGS -Werror)
   check_c_compiler_flag(-mno-outline-atomics L4VIO_HAS_OUTLINE_ATOMICS)
   if(L4VIO_HAS_OUTLINE_ATOMICS)
     target_compile_options(l4vio_flags INTERFACE -mno-outline-atomics)

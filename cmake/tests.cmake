@@ -6,10 +6,12 @@ set(test_environment
   L4VIO=$<IF:$<TARGET_EXISTS:l4vio_tool>,${PROJECT_BINARY_DIR}/l4vio,>
   L4VIO_BUILD=${PROJECT_BINARY_DIR}
   L4VIO_SOURCE=${PROJECT_SOURCE_DIR}
-  L4VIO_SANITIZE=${L4VIO_SANITIZE})
+  L4VIO_SANITIZE=${L4VIO_SANITIZE}
+  UBSAN_OPTIONS=print_stacktrace=1
+  TSAN_OPTIONS=halt_on_error=1)
 
 function(l4vio_add_test name label command timeout)
-  add_test(NAME ${name} COMMAND ${command})
+  add_test(NAME ${name} COMMAND ${command} ${ARGN})
   set_tests_properties(${name} PROPERTIES
     LABELS ${label} TIMEOUT ${timeout} SKIP_RETURN_CODE 77 ENVIRONMENT "${test_environment}")
 endfunction()
@@ -43,6 +45,21 @@ if(TARGET l4vio_static)
       l4vio_add_test(${folder}.${name} ${folder} ${folder}_${name} 120)
     endforeach()
   endforeach()
+
+  # Each file of fuzz/ is one libFuzzer program; as a test it replays its corpus and runs briefly.
+  if(L4VIO_FUZZ)
+    l4vio_glob(sources fuzz)
+    foreach(source IN LISTS sources)
+      cmake_path(GET source STEM name)
+      l4vio_program(fuzz_${name} fuzz ${source})
+      target_include_directories(fuzz_${name} PRIVATE src)
+      target_compile_definitions(fuzz_${name} PRIVATE _GNU_SOURCE=)
+      target_link_libraries(fuzz_${name} PRIVATE l4vio_test_support)
+      target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+      set_target_properties(fuzz_${name} PROPERTIES OUTPUT_NAME ${name})
+      l4vio_add_test(fuzz.${name} fuzz ${PROJECT_SOURCE_DIR}/scripts/fuzz 120 ${name} 10)
+    endforeach()
+  endif()
 endif()
 
 foreach(folder tool build)
@@ -53,6 +70,7 @@ foreach(folder tool build)
   endforeach()
 endforeach()
 
-if(EXISTS ${PROJECT_SOURCE_DIR}/examples/run.sh)
-  l4vio_add_test(examples.run examples ${PROJECT_SOURCE_DIR}/examples/run.sh 120)
+file(GLOB script CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/examples/run.sh)
+if(script)
+  l4vio_add_test(examples.run examples ${script} 120)
 endif()
