@@ -9,7 +9,7 @@ strict="-Iinclude -Wall -Wextra -Wpedantic -pedantic-errors -Wconversion -Wundef
 try() { # compiler... ; the header is $header
     include="${header#include/}"
     # shellcheck disable=SC2086
-    printf '#include <%s>\n#include <%s>\n' "$include" "$include" | "$@" $strict - ||
+    printf '#include <%s>\n#include <%s>\ntypedef int not_empty;\n' "$include" "$include" | "$@" $strict - ||
         { echo "$header: $*"; status=1; }
 }
 
