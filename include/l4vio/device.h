@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file device.h
+ * The device side: status state machine, features, queues, the driver's memory. It knows nothing of how
+ * the driver reaches it: a port (device_page.h for L4-VIRTIO) calls in and is told of changes.
+ *
+ * The status and everything else the device decides by is private (trusted shadow); the driver only
+ * sees copies.
+ *
+ * Status rules: bits only accumulate, 0 resets (queues, features, memory: S7, S8). Setting
+ * FEATURES_OK checks the accepted set against the offer, the dependencies and the class, also when
+ * DRIVER_OK comes in the same write (S8); if refused, the bit stays clear. DRIVER without ACKNOWLEDGE,
+ * FEATURES_OK without DRIVER, or DRIVER_OK without FEATURES_OK set DEVICE_NEEDS_RESET.
+ *
+ * A driver that breaks the rules finds DEVICE_NEEDS_RESET set, with a config notification, and the
+ * device usable again after a reset.
+ *
+ * Threads: control calls (everything but l4vio_device_process work on queues) need the device to
+ * themselves; ops->queue_stop and ops->reset return only when no thread touches a queue.
+ */
+#ifndef L4VIO_DEVICE_H
+#define L4VIO_DEVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "device_memory.h"
+#include "device_queue.h"
+#include "error.h"
+#include "features.h"
+#include "trace.h"
+#include "transport.h"
+#include "wire/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct l4vio_device;
+
+/** What a device class implements. Every entry may be NULL. */
+struct l4vio_device_ops {
+    /** Class rules on the accepted features; a negative code leaves FEATURES_OK clear. */
+    int (*check_features)(void *self, const struct l4vio_features *accepted);
+    /** A queue was set up. A negative code refuses it. */
+    int (*queue_ready)(void *self, uint32_t queue);
+    /** A queue is about to be taken away: return only when nothing of it is in use. */
+    void (*queue_stop)(void *self, uint32_t queue);
+    /** DRIVER_OK was set. A negative code sets DEVICE_NEEDS_RESET. */
+    int (*driver_ok)(void *self);
+    /** Reset: return only when nothing of the driver's memory is in use. */
+    void (*reset)(void *self);
+    /** The driver wrote device configuration (where the port can tell). */
+    void (*config_written)(void *self, uint32_t offset_bytes, uint32_t size_bytes);
+};
+
+/** What the port (the transport's device side) implements. */
+struct l4vio_device_port_ops {
+    /** The status changed: show it to the driver. */
+    void (*publish_status)(void *self, uint32_t status);
+    /** Queue state changed: show `ready`. */
+    void (*publish_queue)(void *self, uint32_t queue, bool ready);
+    /** Device configuration or its generation changed: show them. */
+    void (*publish_config)(void *self, uint32_t offset_bytes, uint32_t size_bytes,
+                           uint32_t generation);
+    /** Notify the driver of a queue. */
+    void (*notify_queue)(void *self, uint32_t queue);
+    /** Notify the driver of a config or status change. */
+    void (*notify_config)(void *self);
+    /** Reads one byte of device configuration that the driver may write (read once, live). */
+    uint8_t (*read_driver_config)(void *self, uint32_t offset_bytes);
+};
+
+/** A queue of a device. Caller-allocated array; private. */
+struct l4vio_device_queue_state {
+    struct l4vio_device_queue queue; /**< The ring. */
+    uint16_t size_max;               /**< Largest size on offer. */
+    uint16_t driver_notify_index;    /**< Device to driver. */
+    uint16_t device_notify_index;    /**< Driver to device. */
+    bool ready;                      /**< Set up. */
+};
+
+/** How to make a device. Zero what is not used. */
+struct l4vio_device_config {
+    uint32_t device_id;                                  /**< VIRTIO_ID_ number. */
+    uint32_t vendor_id;                                  /**< Vendor; 0: L4VIO_VENDOR_L4RE. */
+    struct l4vio_features offered;                       /**< Class features; VERSION_1 is added. */
+    const struct l4vio_feature_dependency *dependencies; /**< Rules of the class, or NULL. */
+    unsigned dependency_count;                           /**< Number of rules. */
+    struct l4vio_device_queue_state *queues;             /**< Caller-owned. */
+    uint32_t queue_count;                                /**< At least 1. */
+    uint16_t queue_size_max;                             /**< For every queue, a power of two. */
+    uint8_t *config;                     /**< Private copy of the device configuration. */
+    uint32_t config_bytes;               /**< Its size. */
+    struct l4vio_device_region *regions; /**< Caller-owned array for the driver's memory. */
+    unsigned region_count;               /**< Quota of regions. */
+    uint64_t mapped_bytes_max;           /**< Quota of mapped bytes; 0: none. */
+    const struct l4vio_device_ops *ops;  /**< Device class. */
+    void *ops_self;                      /**< First argument. */
+    /** Called for each region that goes away (removal, reset, end): unmap it. May be NULL. */
+    void (*release_region)(void *self, const struct l4vio_device_region *region);
+    void *release_self;              /**< First argument. */
+    const struct l4vio_trace *trace; /**< Hook or NULL. */
+    uint64_t reserved[4];            /**< 0. */
+};
+
+/** A device, as one driver sees it. Caller-allocated; private. */
+struct l4vio_device {
+    struct l4vio_device_config config;        /**< As given. */
+    const struct l4vio_device_port_ops *port; /**< Port. */
+    void *port_self;                          /**< First argument. */
+    struct l4vio_features accepted;           /**< Settled features. */
+    uint32_t status;                          /**< Trusted status. */
+    uint32_t generation;                      /**< Config generation. */
+    struct l4vio_device_memory memory;        /**< The driver's memory. */
+    struct l4vio_error failure;               /**< Why DEVICE_NEEDS_RESET was set. */
+    uint64_t resets;                          /**< Counter. */
+    uint64_t failures;                        /**< Counter: DEVICE_NEEDS_RESET set. */
+    uint64_t reserved[8];                     /**< Room to grow. */
+};
+
+/**
+ * Initialises a device in reset state.
+ * @param device caller-allocated
+ * @param config copied; what it points to is borrowed
+ * @param error  filled on failure, may be NULL
+ * @return 0 or L4VIO_EINVAL
+ */
+int l4vio_device_init(struct l4vio_device *device, const struct l4vio_device_config *config,
+                      struct l4vio_error *error);
+
+/**
+ * Connects the port.
+ * @param device    the device
+ * @param port      functions
+ * @param port_self their first argument
+ */
+void l4vio_device_set_port(struct l4vio_device *device, const struct l4vio_device_port_ops *port,
+                           void *port_self);
+
+/**
+ * The driver writes the status; 0 resets. Always succeeds for the driver; the outcome is in the status.
+ * @param device          the device
+ * @param status          as written
+ * @param driver_features the driver's map, read once by the port; looked at when FEATURES_OK is new
+ */
+void l4vio_device_set_status(struct l4vio_device *device, uint32_t status,
+                             const struct l4vio_features *driver_features);
+
+/**
+ * The driver sets a queue up.
+ * @param device the device
+ * @param queue  queue index
+ * @param setup  read once by the port
+ * @param error  filled on failure, may be NULL
+ * @retval L4VIO_OK     ready
+ * @retval L4VIO_EIO    the device is failed, or ACKNOWLEDGE or DRIVER is missing
+ * @retval L4VIO_ERANGE no such queue
+ * @retval L4VIO_EINVAL size, alignment or address not valid; the queue is ready already
+ */
+int l4vio_device_config_queue(struct l4vio_device *device, uint32_t queue,
+                              const struct l4vio_queue_setup *setup, struct l4vio_error *error);
+
+/**
+ * The driver takes a queue back; other queues go on.
+ * @param device the device
+ * @param queue  queue index
+ * @return 0 or L4VIO_ERANGE
+ */
+int l4vio_device_reset_queue(struct l4vio_device *device, uint32_t queue);
+
+/**
+ * The driver shares memory (already validated and mapped by the transport).
+ * @param device the device
+ * @param region copied
+ * @param error  filled on failure, may be NULL
+ * @return as l4vio_device_memory_add; the caller still owns the mapping on failure
+ */
+int l4vio_device_add_region(struct l4vio_device *device, const struct l4vio_device_region *region,
+                            struct l4vio_error *error);
+
+/**
+ * The driver takes memory back. Refused while a queue is ready that has its rings there; chains that are
+ * in flight are waited for (ops->queue_stop of every ready queue is not called: use queue reset).
+ * @param device         the device
+ * @param device_address first device address
+ * @param size_bytes     size
+ * @return 0, L4VIO_ENOENT, or L4VIO_EBUSY a queue's rings lie there or requests are in flight
+ */
+int l4vio_device_remove_region(struct l4vio_device *device, uint64_t device_address,
+                               uint64_t size_bytes);
+
+/**
+ * Resets: status 0, queues gone, features cleared, the driver's memory released.
+ * @param device the device
+ */
+void l4vio_device_reset(struct l4vio_device *device);
+
+/**
+ * Sets DEVICE_NEEDS_RESET; notifies the driver if DRIVER_OK is set (clause V-2.1.2-3).
+ * @param device the device
+ * @param why    kept in `failure`
+ */
+void l4vio_device_needs_reset(struct l4vio_device *device, const struct l4vio_error *why);
+
+/**
+ * The device changed its configuration: writes it into the private copy, bumps the generation around
+ * it, shows it and notifies.
+ * @param device       the device
+ * @param offset_bytes where
+ * @param data         wire order
+ * @param size_bytes   number of bytes
+ * @return 0 or L4VIO_ERANGE
+ */
+int l4vio_device_write_config(struct l4vio_device *device, uint32_t offset_bytes, const void *data,
+                              uint32_t size_bytes);
+
+/**
+ * Tells whether queues may be worked on: DRIVER_OK is set, no reset needed.
+ * @param device the device
+ * @return whether it is live
+ */
+bool l4vio_device_live(const struct l4vio_device *device);
+
+/**
+ * Tests an accepted feature.
+ * @param device the device
+ * @param bit    any number
+ * @return whether it is accepted
+ */
+bool l4vio_device_feature(const struct l4vio_device *device, unsigned bit);
+
+/**
+ * The ring of a queue.
+ * @param device the device
+ * @param queue  queue index
+ * @return the ring, or NULL if it is not set up
+ */
+struct l4vio_device_queue *l4vio_device_queue(struct l4vio_device *device, uint32_t queue);
+
+/**
+ * After finishing chains: notifies the driver if it wants that. If the queue is broken, sets
+ * DEVICE_NEEDS_RESET.
+ * @param device the device
+ * @param queue  queue index
+ */
+void l4vio_device_notify(struct l4vio_device *device, uint32_t queue);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

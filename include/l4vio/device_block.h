@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file device_block.h
+ * The block device (VIRTIO 1.4, section 5.2) over a backing store: IN, OUT, FLUSH, GET_ID, DISCARD,
+ * WRITE_ZEROES, several queues. One object per driver (client); several may share a store.
+ *
+ * Cache mode: each client has its own. Write-back: a write is durable after the client's next FLUSH;
+ * a FLUSH makes durable what any client has completed. Write-through (writeback = 0, or FLUSH not
+ * negotiated): each of this client's writes, discards and zeroings is followed by a flush of the store
+ * before it completes. The mode of one client does not change that of another.
+ *
+ * Threads: as device.h; l4vio_device_block_process of different queues may run in different threads.
+ */
+#ifndef L4VIO_DEVICE_BLOCK_H
+#define L4VIO_DEVICE_BLOCK_H
+
+#include "block_backend.h"
+#include "device.h"
+#include "wire/block.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Data segments per request that the device accepts (seg_max). */
+#define L4VIO_DEVICE_BLOCK_SEGMENTS_MAX 126u
+/** Descriptors per request: header and status besides. */
+#define L4VIO_DEVICE_BLOCK_CHAIN_MAX (L4VIO_DEVICE_BLOCK_SEGMENTS_MAX + 2u)
+/** Largest DISCARD or WRITE_ZEROES, sectors per record. */
+#define L4VIO_DEVICE_BLOCK_RANGE_SECTORS_MAX 65536u
+/** Range records per DISCARD or WRITE_ZEROES. */
+#define L4VIO_DEVICE_BLOCK_RANGES_MAX 16u
+
+struct l4vio_device_block;
+
+/** A request in work. Caller-allocated memory, private content. */
+struct l4vio_device_block_request {
+    struct l4vio_block_io io;                /**< Towards the store. */
+    struct l4vio_device_block *block;        /**< Owner. */
+    struct l4vio_device_block_request *next; /**< Free list. */
+    uint32_t queue;                          /**< Queue index. */
+    uint32_t type;                           /**< Request type. */
+    uint32_t range_count;                    /**< Records left to do. */
+    uint32_t range_index;                    /**< Record in work. */
+    uint32_t written_bytes;                  /**< For the used ring. */
+    bool flushing;                           /**< Write-through: in the flush after the write. */
+    struct l4vio_device_chain chain;         /**< The chain. */
+    struct virtio_blk_range ranges[L4VIO_DEVICE_BLOCK_RANGES_MAX];      /**< Copied records. */
+    struct l4vio_device_segment segments[L4VIO_DEVICE_BLOCK_CHAIN_MAX]; /**< Translated chain. */
+};
+
+/** Per queue. Caller-allocated array; private. */
+struct l4vio_device_block_queue {
+    struct l4vio_device_block_request *free;     /**< Free requests. */
+    struct l4vio_device_block_request *requests; /**< Caller-owned array. */
+    unsigned request_count;                      /**< Its length. */
+    unsigned in_flight;                          /**< Requests at the store. */
+    struct l4vio_block_lane *lane;               /**< The serving thread's way into the store. */
+    bool stopping;                               /**< Results are dropped. */
+};
+
+/** Counters of a block device. */
+struct l4vio_device_block_counters {
+    uint64_t reads, writes, flushes, discards, zeroes, ids; /**< Requests by type. */
+    uint64_t read_bytes, written_bytes;                     /**< Data. */
+    uint64_t errors;                                        /**< Status other than OK. */
+};
+
+/** How to make a block device. Zero what is not used. */
+struct l4vio_device_block_config {
+    struct l4vio_block_backend backend;            /**< The store. */
+    bool read_only;                                /**< Offer RO even if the store is writable. */
+    char id[VIRTIO_BLK_ID_BYTES];                  /**< Identity, NUL padded. */
+    struct l4vio_device_queue_state *queue_states; /**< `queue_count`, caller-owned. */
+    struct l4vio_device_block_queue *queues;       /**< `queue_count`, caller-owned. */
+    uint32_t queue_count;                          /**< At least 1. */
+    uint16_t queue_size_max;                       /**< A power of two; 0: 256. */
+    struct l4vio_device_block_request *requests;   /**< `queue_count * requests_per_queue`. */
+    unsigned requests_per_queue;                   /**< Requests in work per queue: at least 1. */
+    struct l4vio_features refused;                 /**< Features not to offer. */
+    struct l4vio_device_region *regions;           /**< See device.h. */
+    unsigned region_count;                         /**< See device.h. */
+    uint64_t mapped_bytes_max;                     /**< See device.h. */
+    void (*release_region)(void *self,
+                           const struct l4vio_device_region *region); /**< See device.h. */
+    void *release_self;                                               /**< See device.h. */
+    const struct l4vio_trace *trace;                                  /**< Hook or NULL. */
+    uint64_t reserved[4];                                             /**< 0. */
+};
+
+/** A block device as one driver sees it. Caller-allocated; private. */
+struct l4vio_device_block {
+    struct l4vio_device device;                  /**< The device; give it to a port. */
+    struct l4vio_device_block_config config;     /**< As given. */
+    struct virtio_blk_config blk_config;         /**< Private copy of the configuration. */
+    struct l4vio_device_block_counters counters; /**< Counters. */
+    uint64_t reserved[8];                        /**< Room to grow. */
+};
+
+/**
+ * Initialises a block device in reset state.
+ * @param block  caller-allocated
+ * @param config copied; what it points to is borrowed
+ * @param error  filled on failure, may be NULL
+ * @return 0 or L4VIO_EINVAL (store size not a multiple of 512, counts of 0)
+ */
+int l4vio_device_block_init(struct l4vio_device_block *block,
+                            const struct l4vio_device_block_config *config,
+                            struct l4vio_error *error);
+
+/**
+ * Gives a queue its lane into the store. Before requests arrive, from the thread that will serve it.
+ * @param block the device
+ * @param queue queue index
+ * @param lane  from the store, or NULL if it needs none
+ */
+void l4vio_device_block_set_lane(struct l4vio_device_block *block, uint32_t queue,
+                                 struct l4vio_block_lane *lane);
+
+/**
+ * Takes and starts up to `max` requests of a queue and finishes what the store has completed. Results
+ * are published and the driver is notified at the end. Never blocks. Chains without room for the
+ * status byte, or otherwise malformed, set DEVICE_NEEDS_RESET.
+ * @param block the device
+ * @param queue queue index
+ * @param max   most chains to take
+ * @return number of chains taken; 0 if there was none (arm and sleep)
+ */
+unsigned l4vio_device_block_process(struct l4vio_device_block *block, uint32_t queue, unsigned max);
+
+/**
+ * Requests of a queue that are at the store.
+ * @param block the device
+ * @param queue queue index
+ * @return requests
+ */
+unsigned l4vio_device_block_in_flight(const struct l4vio_device_block *block, uint32_t queue);
+
+/**
+ * The store's size changed: offers the new capacity, with a config notification.
+ * @param block the device
+ */
+void l4vio_device_block_resized(struct l4vio_device_block *block);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

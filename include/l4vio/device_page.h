@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file device_page.h
+ * The port of a device to L4-VIRTIO: owner of the config page, receiver of the calls, `cmd` register.
+ * It writes the page for the driver and reads from it only what the driver owns, once, at the call
+ * that makes it valid.
+ *
+ * Threads: as device.h.
+ */
+#ifndef L4VIO_DEVICE_PAGE_H
+#define L4VIO_DEVICE_PAGE_H
+
+#include "device.h"
+#include "wire/l4_page.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** How to make a page. */
+struct l4vio_device_page_config {
+    struct l4vio_device *device; /**< Initialised; the page becomes its port. */
+    void *page;                  /**< L4VIO_PAGE_BYTES of shared memory, page-aligned. */
+    bool cmd_mode;               /**< Offer feature 160. */
+    uint32_t notification_count; /**< Notification indexes: at least 1. */
+    /** Triggers the driver's object of an index (device to driver). Never blocks. */
+    void (*trigger)(void *self, uint32_t index);
+    void *trigger_self; /**< First argument. */
+};
+
+/** A config page. Caller-allocated; private. */
+struct l4vio_device_page {
+    struct l4vio_device_page_config config; /**< As given. */
+    uint32_t queues_offset;                 /**< Private copy. */
+    uint64_t reserved[4];                   /**< Room to grow. */
+};
+
+/**
+ * Lays the page out, writes identity, features, queue array and configuration, and becomes the port.
+ * @param page   caller-allocated
+ * @param config copied
+ * @param error  filled on failure, may be NULL
+ * @return 0, L4VIO_EINVAL, or L4VIO_E2BIG if the queues do not fit into the page (about 93 do)
+ */
+int l4vio_device_page_init(struct l4vio_device_page *page,
+                           const struct l4vio_device_page_config *config,
+                           struct l4vio_error *error);
+
+/**
+ * Call 0, set_status.
+ * @param page   the page
+ * @param status as written by the driver
+ * @return 0
+ */
+int l4vio_device_page_set_status(struct l4vio_device_page *page, uint32_t status);
+
+/**
+ * Call 1, config_queue: reads the queue entry once.
+ * @param page  the page
+ * @param queue queue index
+ * @param error filled on failure, may be NULL
+ * @return as l4vio_device_config_queue
+ */
+int l4vio_device_page_config_queue(struct l4vio_device_page *page, uint32_t queue,
+                                   struct l4vio_error *error);
+
+/**
+ * Looks at the `cmd` register and carries the command out (only if feature 160 is offered).
+ * @param page  the page
+ * @param queue filled with the queue of a NOTIFY_QUEUE command, else UINT32_MAX; may be NULL
+ * @return 1 a command was carried out, 0 there was none
+ */
+int l4vio_device_page_poll_cmd(struct l4vio_device_page *page, uint32_t *queue);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

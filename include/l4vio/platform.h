@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file platform.h
+ * What an operating system (or a board) gives to the library: a clock, memory that can be shared,
+ * notifications, a lock for the control path, cache maintenance.
+ *
+ * A platform is a table of functions and a `self` pointer. linux.h has the one for Linux,
+ * loopback.h one that needs no operating system at all.
+ *
+ * Threads: `now_ns`, `wait`, `notification_*` may be called from any thread at any time; the rest is
+ * called with the platform's lock held or before the object is shared.
+ */
+#ifndef L4VIO_PLATFORM_H
+#define L4VIO_PLATFORM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** A deadline that never passes. Deadlines are absolute, in nanoseconds of the platform's clock. */
+#define L4VIO_FOREVER UINT64_MAX
+
+/** No operating system object. */
+#define L4VIO_NO_HANDLE ((intptr_t)-1)
+
+/** Memory that can be shared with a device. */
+struct l4vio_dataspace {
+    void *base;          /**< Where it is mapped here, NULL if it is not. */
+    uint64_t size_bytes; /**< Its size. */
+    intptr_t handle; /**< Linux: memfd. L4Re: capability. L4VIO_NO_HANDLE where there is none. */
+};
+
+/**
+ * A notification object: "at least one event since you last looked". It collapses: many triggers may
+ * be seen as one. Linux: an eventfd, which may be put into a poll loop of one's own.
+ */
+struct l4vio_notification {
+    intptr_t handle; /**< L4VIO_NO_HANDLE: none. */
+};
+
+/** Functions of a platform. Entries marked optional may be NULL. */
+struct l4vio_platform_ops {
+    /** Monotonic clock, nanoseconds. */
+    uint64_t (*now_ns)(void *self);
+    /** Allocates zeroed, mapped, shareable memory of at least `size_bytes` (rounded up to pages). */
+    int (*dataspace_allocate)(void *self, uint64_t size_bytes, struct l4vio_dataspace *out,
+                              struct l4vio_error *error);
+    /**
+     * Maps `size_bytes` at `offset_bytes` of a dataspace that the peer handed over (only `handle` is
+     * filled), read and write. Checks that the peer cannot take the memory away (Linux: a memfd
+     * sealed against shrinking) and that it is large enough. On success `base` and `size_bytes` of
+     * the dataspace describe the window. On failure the handle still belongs to the caller.
+     */
+    int (*dataspace_map)(void *self, struct l4vio_dataspace *dataspace, uint64_t offset_bytes,
+                         uint64_t size_bytes, struct l4vio_error *error);
+    /** Unmaps (if mapped) and gives the handle back. Leaves an empty dataspace. */
+    void (*dataspace_free)(void *self, struct l4vio_dataspace *dataspace);
+    /** Creates a notification object that we wait for. */
+    int (*notification_create)(void *self, struct l4vio_notification *out,
+                               struct l4vio_error *error);
+    /** Gives a notification object back (created here or received). Leaves an empty one. */
+    void (*notification_destroy)(void *self, struct l4vio_notification *notification);
+    /** Triggers. Never blocks, whatever the peer did to the object. */
+    int (*notification_trigger)(void *self, const struct l4vio_notification *notification);
+    /** Takes what is pending. Never blocks. Returns 1 if something was pending, else 0. */
+    int (*notification_drain)(void *self, const struct l4vio_notification *notification);
+    /**
+     * Sleeps until one of the notifications is pending or the peer's state changes (0) or the
+     * deadline passes (L4VIO_ETIMEDOUT). Drains nothing. Empty notifications are skipped.
+     * `peer_handle` is what the transport's `peer_handle` returned. May return 0 without cause.
+     * A platform that cannot watch a peer handle returns 0 at least every 100 ms.
+     */
+    int (*wait)(void *self, const struct l4vio_notification *notifications, unsigned count,
+                intptr_t peer_handle, uint64_t deadline_ns);
+    /** Optional: lock of the control path. */
+    void (*lock)(void *self);
+    /** Optional: its release. */
+    void (*unlock)(void *self);
+    /** Optional: writes cache lines back so that a non-coherent device sees them. */
+    void (*cache_clean)(void *self, const void *base, uint64_t size_bytes);
+    /** Optional: drops cache lines so that we see what a non-coherent device wrote. */
+    void (*cache_invalidate)(void *self, void *base, uint64_t size_bytes);
+};
+
+/** A platform: functions and their first argument. Copied by value; `self` is the caller's. */
+struct l4vio_platform {
+    const struct l4vio_platform_ops *ops; /**< Functions. */
+    void *self;                           /**< First argument of each. */
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif

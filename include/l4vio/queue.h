@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file queue.h
+ * The driver's side of a virtqueue, buffer level: batches of requests in, batches of completions out.
+ * descriptors.h has the descriptor level of the seed over the same state.
+ *
+ * Everything the driver decides by is private: free lists, indexes, in-flight records lie in the
+ * caller's private memory (`slots`), never in the ring. Shared memory is written for the device and
+ * not read back; what the device writes is read once and checked.
+ *
+ * A used id that is out of range or not in flight, or a used index that runs ahead, breaks the
+ * queue: every later call returns L4VIO_EBADPROTO until l4vio_queue_initialize_rings. A used length above
+ * the writable size of the chain is clamped and counted, in strict mode it breaks the queue.
+ *
+ * Threads: one thread at a time per queue; different queues are independent.
+ */
+#ifndef L4VIO_QUEUE_H
+#define L4VIO_QUEUE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "error.h"
+#include "trace.h"
+#include "virtqueue.h"
+#include "wire/ring.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct l4vio_driver;
+struct l4vio_descriptor;
+
+/** One contiguous piece of a request, by device address. */
+struct l4vio_buffer {
+    uint64_t address;      /**< Device address of the first byte. */
+    uint32_t length_bytes; /**< At least 1. */
+    uint32_t reserved;     /**< 0. */
+};
+
+/**
+ * One request: `readable` buffers that the device reads, then `writable` buffers that it writes.
+ * Caller-owned; not referenced after l4vio_queue_add returns.
+ */
+struct l4vio_request {
+    const struct l4vio_buffer *buffers; /**< `readable + writable` buffers, readable ones first. */
+    uint16_t readable;                  /**< Number of device-readable buffers. */
+    uint16_t writable;                  /**< Number of device-writable buffers. */
+    void *cookie;                       /**< Handed back on completion. Any value. */
+};
+
+/** One completed request. */
+struct l4vio_completion {
+    void *cookie;          /**< The request's. */
+    uint32_t length_bytes; /**< Bytes written by the device, at most the writable size. */
+};
+
+/** Private record per queue entry: 16 bytes. The caller provides the memory, the library the content. */
+struct l4vio_queue_slot {
+    union {
+        void *cookie; /**< Buffer level: of the request whose head this entry is. */
+        struct {
+            uint16_t id;     /**< Descriptor level: private head id of the chain at this entry. */
+            uint16_t link;   /**< Descriptor level: state or list link of private id. */
+            uint32_t length; /**< Descriptor level: length of a kept completion. */
+        } descriptor;        /**< Descriptor level. */
+        uint64_t force_size; /**< Makes the union 8 bytes on every machine. */
+    } u;                     /**< Level-dependent part. */
+    uint32_t writable_bytes; /**< Writable size of the chain whose head this is. */
+    uint16_t next;           /**< Next entry of chain or free list. */
+    uint16_t count;          /**< Entries of the chain; 0: not the head of a chain in flight. */
+};
+
+/** Counters of a queue. They only grow (and wrap); reading them while the queue is in use is safe. */
+struct l4vio_queue_counters {
+    uint64_t added;            /**< Requests made available. */
+    uint64_t completed;        /**< Requests handed back. */
+    uint64_t kicks_sent;       /**< Notifications sent to the device. */
+    uint64_t kicks_suppressed; /**< Notifications that the device did not want. */
+    uint64_t wakeups;          /**< Returns from sleep. */
+    uint64_t spurious_wakeups; /**< Of these, with nothing in the used ring. */
+    uint64_t clamped_lengths;  /**< Used lengths above the writable size. */
+    uint64_t broken;           /**< Times that the queue was broken. */
+    uint64_t reserved[4];      /**< 0. */
+};
+
+/** How to set a queue up. Zero what is not used. */
+struct l4vio_queue_config {
+    uint32_t index;                 /**< Queue index at the device. */
+    uint16_t size;                  /**< Entries: a power of two, 1 to 32768. */
+    bool strict;                    /**< A used length above the writable size breaks the queue. */
+    void *desc;                     /**< Descriptor table, local address, aligned to 16. */
+    void *avail;                    /**< Available ring, local address, aligned to 2. */
+    void *used;                     /**< Used ring, local address, aligned to 4. */
+    uint64_t desc_address;          /**< Device address of the descriptor table. */
+    uint64_t avail_address;         /**< Device address of the available ring. */
+    uint64_t used_address;          /**< Device address of the used ring. */
+    struct l4vio_queue_slot *slots; /**< `size` private records, caller-owned, outlive the queue. */
+    struct l4vio_descriptor
+        *descriptors;                /**< `size` shadow descriptors for the descriptor level, or
+                                               NULL for the buffer level. Never both on one queue. */
+    uint16_t driver_notify_index;    /**< Notification index, device to driver. */
+    uint16_t device_notify_index;    /**< Notification index, driver to device. */
+    const struct l4vio_trace *trace; /**< Trace hook, or NULL. */
+    uint64_t reserved[4];            /**< 0. */
+};
+
+/** The driver's side of a virtqueue. Caller-allocated; all fields are private to the library. */
+struct l4vio_queue {
+    struct virtq_desc *desc;              /**< Shared, written only. */
+    struct virtq_avail *avail;            /**< Shared, written only. */
+    const struct virtq_used *used;        /**< Shared, read only. */
+    struct l4vio_queue_slot *slots;       /**< Private records. */
+    struct l4vio_descriptor *descriptors; /**< Shadow descriptors or NULL. */
+    uint16_t size;                        /**< Entries. */
+    uint16_t avail_index;            /**< Next value of avail.idx, with what is not published. */
+    uint16_t published_index;        /**< Value in avail.idx. */
+    uint16_t kick_index;             /**< Value in avail.idx at the last kick decision. */
+    uint16_t used_index;             /**< Next used entry to look at. */
+    uint16_t free_head;              /**< First free entry. */
+    uint16_t free_count;             /**< Free entries. */
+    uint16_t in_flight;              /**< Requests that the device owns. */
+    uint16_t id_free_head;           /**< Descriptor level: first free private id. */
+    uint16_t kept_head;              /**< Descriptor level: first kept completion. */
+    uint16_t kept_tail;              /**< Descriptor level: last kept completion. */
+    uint16_t driver_notify_index;    /**< Device to driver. */
+    uint16_t device_notify_index;    /**< Driver to device. */
+    bool strict;                     /**< See the configuration. */
+    bool interrupts_off;             /**< What was last written to avail.flags. */
+    bool live;                       /**< The device may own memory of this queue. */
+    int broken;                      /**< 0, or the sticky error code. */
+    struct l4vio_error broken_error; /**< Why. */
+    uint32_t index;                  /**< Queue index at the device. */
+    uint64_t desc_address;           /**< Device address. */
+    uint64_t avail_address;          /**< Device address. */
+    uint64_t used_address;           /**< Device address. */
+    struct l4vio_queue *next;        /**< Driver's list of attached queues. */
+    const struct l4vio_trace *trace; /**< Hook or NULL. */
+    struct l4vio_queue_counters counters; /**< Counters. */
+    uint64_t reserved[8];                 /**< Room to grow. */
+};
+
+/**
+ * Initialises a queue and writes every byte of its rings that a device may look at (B15).
+ *
+ * The seed's `init_queue`, both forms: with one block of memory take the addresses from
+ * l4vio_virtqueue_layout.
+ *
+ * @param queue  caller-allocated
+ * @param config copied
+ * @param error  filled on failure, may be NULL
+ * @retval L4VIO_OK     initialised, not yet known to the device
+ * @retval L4VIO_EINVAL size 0, not a power of two or above 32768 (B16); an area missing or not
+ *                      aligned; no slots
+ */
+int l4vio_queue_init(struct l4vio_queue *queue, const struct l4vio_queue_config *config,
+                     struct l4vio_error *error);
+
+/**
+ * Puts a queue that is not live back to its first state: empty rings, all entries free, not broken.
+ * Cookies in flight are forgotten: call l4vio_queue_detach first. The seed's `initialize_rings`.
+ *
+ * @param queue an initialised queue
+ * @retval L4VIO_OK    done
+ * @retval L4VIO_EBUSY the queue is live: reset the device or the queue first
+ */
+int l4vio_queue_initialize_rings(struct l4vio_queue *queue);
+
+/**
+ * Adds requests in order; the device sees them with the next l4vio_queue_publish.
+ *
+ * @param queue    a queue of the buffer level
+ * @param requests array, not referenced afterwards
+ * @param count    number of requests
+ * @return the number added, which may be less than `count` when the queue fills up, or:
+ * @retval L4VIO_EAGAIN    not even the first fits now; wait for room
+ * @retval L4VIO_E2BIG     the first needs more entries than the queue has at all
+ * @retval L4VIO_EINVAL    the first has no buffer, an empty buffer, or 2^32 bytes or more in all; or
+ *                         the queue is one of the descriptor level
+ * @retval L4VIO_EBADPROTO the queue is broken
+ */
+int l4vio_queue_add(struct l4vio_queue *queue, const struct l4vio_request *requests,
+                    unsigned count);
+
+/**
+ * Shows all added requests to the device, at once. Does nothing if there are none.
+ * @param queue the queue
+ */
+void l4vio_queue_publish(struct l4vio_queue *queue);
+
+/**
+ * Tells whether the device wants a notification for what was published since the last call. The full
+ * barrier of clause D-2.7.13.4.1-1 is inside (B4). Counts kicks_suppressed if not.
+ * @param queue the queue
+ * @return whether to notify the device
+ */
+bool l4vio_queue_needs_kick(struct l4vio_queue *queue);
+
+/**
+ * Takes completed requests.
+ *
+ * @param queue       a queue of the buffer level
+ * @param completions filled
+ * @param max         room in `completions`
+ * @return number of completions, 0 if there is none now, or:
+ * @retval L4VIO_EBADPROTO the queue is broken (completions before the bad one are still returned
+ *                         first); l4vio_queue_broken_error says why
+ * @retval L4VIO_EINVAL    the queue is one of the descriptor level
+ */
+int l4vio_queue_get_used(struct l4vio_queue *queue, struct l4vio_completion *completions,
+                         unsigned max);
+
+/**
+ * Looks whether the used ring has something that was not taken yet. A broken queue has.
+ * @param queue the queue
+ * @return whether l4vio_queue_get_used would return something other than 0
+ */
+bool l4vio_queue_has_used(const struct l4vio_queue *queue);
+
+/**
+ * Asks the device for a notification of the next completion and looks again, with a full barrier in
+ * between. Sleep only if this returns false (B6).
+ * @param queue the queue
+ * @return true if there is something in the used ring already: do not sleep
+ */
+bool l4vio_queue_arm(struct l4vio_queue *queue);
+
+/**
+ * Asks the device for no notifications: for polling. A hint only.
+ * @param queue the queue
+ */
+void l4vio_queue_disarm(struct l4vio_queue *queue);
+
+/**
+ * Tells what was last asked for. The seed's `no_notify_guest`.
+ * @param queue the queue
+ * @return whether the device was asked for no notifications
+ */
+static inline bool l4vio_queue_is_disarmed(const struct l4vio_queue *queue)
+{
+    return queue->interrupts_off;
+}
+
+/**
+ * Tells whether the device currently asks for no kicks. The seed's `no_notify_host`. For a decision
+ * whether to kick use l4vio_queue_needs_kick, which has the barrier.
+ * @param queue the queue
+ * @return whether the device asks for no kicks
+ */
+bool l4vio_queue_device_disarmed(const struct l4vio_queue *queue);
+
+/**
+ * After a reset of the device or of this queue, or once the connection has ended: hands back the
+ * cookies of requests that were in flight, in no special order. Call until it returns 0.
+ *
+ * @param queue   the queue
+ * @param cookies filled
+ * @param max     room in `cookies`
+ * @return number of cookies, or:
+ * @retval L4VIO_EBUSY the queue is live: the device may still own the memory (B8)
+ */
+int l4vio_queue_detach(struct l4vio_queue *queue, void **cookies, unsigned max);
+
+/**
+ * Free entries: a request of up to that many buffers fits now.
+ * @param queue the queue
+ * @return entries
+ */
+static inline unsigned l4vio_queue_room(const struct l4vio_queue *queue)
+{
+    return queue->free_count;
+}
+
+/**
+ * Requests that the device owns (added and not taken back).
+ * @param queue the queue
+ * @return requests
+ */
+static inline unsigned l4vio_queue_in_flight(const struct l4vio_queue *queue)
+{
+    return queue->in_flight;
+}
+
+/**
+ * Number of entries. The seed's `num`.
+ * @param queue the queue
+ * @return entries
+ */
+static inline uint16_t l4vio_queue_size(const struct l4vio_queue *queue)
+{
+    return queue->size;
+}
+
+/**
+ * Index of the next request to be made available, with what is not published yet. The seed's avail
+ * index getter; private state, never read back from shared memory (T2).
+ * @param queue the queue
+ * @return free-running index
+ */
+static inline uint16_t l4vio_queue_avail_index(const struct l4vio_queue *queue)
+{
+    return queue->avail_index;
+}
+
+/**
+ * Tells whether the device knows this queue. The seed's `ready`.
+ * @param queue the queue
+ * @return whether it is live
+ */
+static inline bool l4vio_queue_ready(const struct l4vio_queue *queue)
+{
+    return queue->live;
+}
+
+/**
+ * Why a queue is broken.
+ * @param queue the queue
+ * @param error filled if it is broken
+ * @return 0 if it is not broken, else the error code
+ */
+int l4vio_queue_broken_error(const struct l4vio_queue *queue, struct l4vio_error *error);
+
+/** One field of a dump. */
+struct l4vio_queue_dump_line {
+    const char *name; /**< Static name of the field. */
+    uint64_t value;   /**< Its value. */
+};
+
+/**
+ * The state of a queue as names and numbers, for logs (the seed's `dump`; this library prints
+ * nothing itself).
+ * @param queue the queue
+ * @param lines filled
+ * @param max   room in `lines`; 24 is enough
+ * @return number of lines filled
+ */
+unsigned l4vio_queue_dump(const struct l4vio_queue *queue, struct l4vio_queue_dump_line *lines,
+                          unsigned max);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
