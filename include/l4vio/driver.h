@@ -136,7 +136,8 @@ struct l4vio_driver {
     struct l4vio_queue *queues;                        /**< Attached queues. */
     const struct l4vio_trace *trace;                   /**< Hook or NULL. */
     struct l4vio_driver_counters counters;             /**< Counters. */
-    uint64_t reserved[8];                              /**< Room to grow. */
+    uint32_t config_pending; /**< A config notification was left pending for its owner. */
+    uint64_t reserved[7];    /**< Room to grow. */
 };
 
 /**
@@ -152,8 +153,12 @@ uint64_t l4vio_driver_deadline(const struct l4vio_driver *driver, uint64_t span_
  * the fail state, gets the device notification of index 0 and, unless notifications are unmanaged,
  * creates and binds the objects of every index of the array. The seed's `driver_connect`.
  *
- * On failure FAILED is set if the device can still be told (B12), everything acquired is given back
- * and the transport is closed.
+ * An array of notifications that is longer than the device has indexes is used in part:
+ * `notification_count` of the driver says how many.
+ *
+ * On failure FAILED is set if the device can still be told (B12; not after a timeout, and not on a
+ * device of another class, which is left alone), everything acquired is given back and the transport
+ * is closed.
  *
  * @param driver caller-allocated, any content
  * @param config copied
@@ -171,7 +176,8 @@ int l4vio_driver_connect(struct l4vio_driver *driver, const struct l4vio_driver_
 
 /**
  * Binds the caller's own notification object to an index. The seed's `bind_notification_irq`. The
- * object stays the caller's.
+ * object stays the caller's; the index is no longer managed by the driver. l4vio_driver_restart binds
+ * it again if the index is within the array of notifications.
  *
  * @param driver       connected
  * @param index        notification index
@@ -244,7 +250,8 @@ int l4vio_driver_negotiate(struct l4vio_driver *driver, struct l4vio_error *erro
 int l4vio_driver_acknowledge(struct l4vio_driver *driver, struct l4vio_error *error);
 
 /**
- * Allots device addresses for part of a dataspace and shares it. The seed's `register_ds`.
+ * Allots device addresses for part of a dataspace and shares it. The seed's `register_ds`. Nothing is
+ * remembered: after a reset the caller registers again, or uses l4vio_driver_register_region.
  *
  * @param driver         connected
  * @param dataspace      borrowed; must stay until unregistered or disconnected
@@ -298,6 +305,7 @@ int l4vio_driver_allocate(struct l4vio_driver *driver, uint64_t size_bytes,
  * @param error  filled on failure, may be NULL
  * @retval L4VIO_OK     the device no longer knows it
  * @retval L4VIO_EBUSY  a live queue has requests in flight or has its rings there: reset first
+ * @retval L4VIO_EINVAL not a region of this driver
  * @retval L4VIO_ENOSYS this transport cannot take memory back while connected
  */
 int l4vio_driver_release(struct l4vio_driver *driver, struct l4vio_region *region,
@@ -329,19 +337,22 @@ int l4vio_region_address(const struct l4vio_region *region, uint64_t offset_byte
  * @retval L4VIO_EINVAL size 0, not a power of two, above the device's or above 32768; bad address
  * @retval L4VIO_ERANGE no such queue
  * @retval L4VIO_EIO    the device is failed or not initialised
+ * FAILED is set if it is the device that refuses (B12).
  */
 int l4vio_driver_config_queue(struct l4vio_driver *driver, uint32_t queue, uint16_t size,
                               uint64_t desc_address, uint64_t avail_address, uint64_t used_address,
                               struct l4vio_error *error);
 
 /**
- * Makes an initialised queue known to the device, with its notification indexes. The queue is live
+ * Makes an initialised queue known to the device, with its notification indexes (driver to device: the
+ * one that the device has fixed, on transports where it does). The queue is live
  * from then on; the driver keeps a pointer to it until detach or disconnect.
  *
  * @param driver connected
  * @param queue  from l4vio_queue_init; its rings lie in registered memory
  * @param error  filled on failure, may be NULL
- * @return as l4vio_driver_config_queue; L4VIO_ERANGE also for a notification index without object
+ * @return as l4vio_driver_config_queue; L4VIO_ERANGE also for a notification index without object;
+ *         L4VIO_EBUSY if the queue is live already
  */
 int l4vio_driver_attach_queue(struct l4vio_driver *driver, struct l4vio_queue *queue,
                               struct l4vio_error *error);
@@ -503,6 +514,7 @@ int l4vio_driver_drain(struct l4vio_driver *driver, struct l4vio_queue *queue,
  * @param width_bytes  1, 2, 4 or 8: the natural width of the fields
  * @param error        filled on failure, may be NULL
  * @retval L4VIO_OK        read
+ * @retval L4VIO_EINVAL    a width that does not exist, or an offset or size not a multiple of it
  * @retval L4VIO_ERANGE    past the end of the configuration
  * @retval L4VIO_ETIMEDOUT the generation never settles
  */
@@ -518,7 +530,7 @@ int l4vio_driver_read_config(struct l4vio_driver *driver, uint32_t offset_bytes,
  * @param width_bytes  1, 2, 4 or 8
  * @param error        filled on failure, may be NULL
  * @retval L4VIO_OK     written and announced
- * @retval L4VIO_EINVAL features are not settled
+ * @retval L4VIO_EINVAL features are not settled; width or offset as for reading
  * @retval L4VIO_ERANGE past the end of the configuration
  */
 int l4vio_driver_write_config(struct l4vio_driver *driver, uint32_t offset_bytes, const void *data,
@@ -532,14 +544,15 @@ int l4vio_driver_write_config(struct l4vio_driver *driver, uint32_t offset_bytes
 bool l4vio_driver_config_changed(struct l4vio_driver *driver);
 
 /**
- * Resets the device: status 0, read back until it is 0. All queues stop being live; the objects handed
- * out by the device are dropped; regions are kept for l4vio_driver_restart.
+ * Resets the device: status 0, read back until it is 0. All queues stop being live and are forgotten;
+ * the objects handed out by the device are dropped; regions are kept for l4vio_driver_restart.
  *
  * @param driver connected
  * @param error  filled on failure, may be NULL
  * @retval L4VIO_OK        reset; the device owns nothing any more
  * @retval L4VIO_ETIMEDOUT the device did not confirm: it may still own memory, nothing is given back
  *                         before l4vio_driver_disconnect
+ * @retval L4VIO_EBUSY     reset, but this transport cannot promise that the device has stopped: as above
  */
 int l4vio_driver_reset(struct l4vio_driver *driver, struct l4vio_error *error);
 

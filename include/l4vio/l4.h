@@ -29,12 +29,17 @@ struct l4vio_l4_calls {
     int (*register_ds)(void *self, const struct l4vio_dataspace *dataspace, uint64_t base,
                        uint64_t offset_bytes, uint64_t size_bytes, uint64_t deadline_ns,
                        struct l4vio_error *error);
-    /** Call 4: fills `dataspace->handle` and the offset of the page in it. */
+    /**
+     * Call 4: fills `dataspace->handle` and the offset of the page in it. The transport maps it, and
+     * gives it back on close. If `base` is filled too, it is mapped already and stays the callee's.
+     */
     int (*device_config)(void *self, struct l4vio_dataspace *dataspace, uint64_t *offset_bytes,
                          uint64_t deadline_ns, struct l4vio_error *error);
     /** Call 5. */
     int (*device_notification)(void *self, uint32_t index, struct l4vio_notification *out,
                                uint64_t deadline_ns, struct l4vio_error *error);
+    /** Optional: gives such an object back. NULL: the platform's notification_destroy does. */
+    void (*release_notification)(void *self, struct l4vio_notification *notification);
     /** ICU info: number of notification indexes. */
     int (*icu_info)(void *self, uint32_t *count, uint64_t deadline_ns, struct l4vio_error *error);
     /** ICU bind. */
@@ -58,10 +63,13 @@ struct l4vio_l4 {
     const struct l4vio_l4_calls *calls; /**< Calls. */
     void *calls_self;                   /**< Their first argument. */
     struct l4vio_platform platform;     /**< For mapping the page, and for waiting in cmd mode. */
-    struct l4vio_dataspace page;        /**< The mapped config page. */
+    struct l4vio_dataspace dataspace;   /**< Where the config page lies. */
+    void *page;                         /**< The config page, NULL if there is none. */
     uint32_t queues_offset;             /**< Checked once. */
     uint32_t queue_count;               /**< Checked once. */
     uint32_t seen_generation;           /**< For acknowledge. */
+    uint16_t config_kick_index;         /**< Notification index of config_kick. */
+    bool page_borrowed;                 /**< The page is not ours to unmap. */
     struct l4vio_notification config_kick; /**< cmd mode and config writes: tells the device. */
     bool cmd_mode;                         /**< Feature 160 is on offer. */
     bool memory_survives_reset;            /**< Property. */

@@ -34,7 +34,9 @@ struct l4vio_loopback_platform {
     uint64_t arena_bytes;      /**< Its size. */
     uint64_t arena_used_bytes; /**< Handed out; blocks are not reused. */
     uint64_t pending[4 * L4VIO_LOOPBACK_NOTIFICATIONS_MAX]; /**< Notification counters. */
-    uint32_t notifications;                                 /**< Handed out. */
+    uint32_t notifications;                                 /**< Most that were out at once. */
+    uint32_t idle_waits; /**< Waits in a row without an event. After 10000 of them time runs ever
+                              faster, so that L4VIO_FOREVER ends too. */
     /** Lets the device work; returns whether it did anything. NULL: nothing happens. */
     bool (*pump)(void *self);
     void *pump_self; /**< First argument. */

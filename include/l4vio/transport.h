@@ -2,8 +2,8 @@
 /**
  * @file transport.h
  * How a driver reaches a device: one table of operations. The driver core (driver.h) is the only
- * caller; it serialises all of them but `kick`, `peer_alive`, `peer_handle` and `get_status` with the
- * platform's lock.
+ * caller; it serialises all of them but `kick`, `acknowledge`, `generation`, `peer_alive`,
+ * `peer_handle` and `get_status` with the platform's lock.
  *
  * A transport knows its wire and nothing of device classes. What a device says is read once, checked
  * and kept privately; everything it says may be a lie.
@@ -29,6 +29,8 @@ struct l4vio_transport_properties {
     bool coherent;                 /**< Shared memory needs no cache maintenance. */
     bool calls_report_errors;      /**< set_status and config_queue carry an error code back. */
     bool stops_on_reset;           /**< Status 0 means that the device touches memory no more. */
+    /** Feature bits of the transport itself that it implements: added to the driver's list. */
+    struct l4vio_features own_features;
 };
 
 /** What the device is. Read once at connect. */
@@ -76,6 +78,11 @@ struct l4vio_transport_ops {
                         struct l4vio_error *error);
     /** Largest size of a queue, 0 if there is no such queue, or an error. */
     int (*queue_size_max)(void *self, uint32_t queue, struct l4vio_error *error);
+    /**
+     * Optional: the notification index, driver to device, that the device has fixed for a queue, or an
+     * error. NULL: the driver chooses.
+     */
+    int (*device_notify_index)(void *self, uint32_t queue, struct l4vio_error *error);
     /** Sets a queue up and makes it ready. */
     int (*config_queue)(void *self, uint32_t queue, const struct l4vio_queue_setup *setup,
                         uint64_t deadline_ns, struct l4vio_error *error);
@@ -92,10 +99,15 @@ struct l4vio_transport_ops {
     int (*bind_notification)(void *self, uint32_t index,
                              const struct l4vio_notification *notification, uint64_t deadline_ns,
                              struct l4vio_error *error);
-    /** Gets the object by which we notify the device; the caller destroys it. */
+    /**
+     * Gets the object by which we notify the device; the caller gives it back with
+     * release_notification. An empty one (L4VIO_NO_HANDLE) means that `kick` needs none.
+     */
     int (*get_notification)(void *self, uint32_t index, struct l4vio_notification *out,
                             uint64_t deadline_ns, struct l4vio_error *error);
-    /** Takes pending interrupt causes: L4VIO_INTERRUPT_ bits. Call before draining rings. */
+    /** Optional: gives such an object back. NULL: the platform's notification_destroy does. */
+    void (*release_notification)(void *self, struct l4vio_notification *notification);
+    /** Takes pending interrupt causes: L4VIO_INTERRUPT_ bits. Call before draining rings. Any thread. */
     uint32_t (*acknowledge)(void *self);
     /**
      * Notifies the device of a queue. `to_device` is what get_notification gave for the queue's
