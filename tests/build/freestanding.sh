@@ -15,7 +15,7 @@ check() { # name, allowed symbols besides the four, cmake arguments...
     shift 2
     if ! { cmake --preset freestanding -B "$scratch/$name" "$@" &&
         cmake --build "$scratch/$name"; } >"$scratch/log" 2>&1; then
-        grep -E "error|undefined" "$scratch/log" || cat "$scratch/log"
+        grep -E "error: |undefined" "$scratch/log" || cat "$scratch/log"
         echo "$name: does not build"
         status=1
         return
