@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* What the two engines of the file store share. */
+#ifndef L4VIO_BACKENDS_FILE_H
+#define L4VIO_BACKENDS_FILE_H
+
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "l4vio/backends.h"
+
+/* Segments per system call. */
+#define L4VIO_FILE_SEGMENTS_PER_CALL 128u
+
+/* An open image. What changes after opening is accessed atomically: lanes run in several threads. */
+struct l4vio_file {
+    int fd;
+    bool read_only;
+    bool block_device;
+    bool punches_holes;        /* The file system can release blocks. */
+    bool fall_back;            /* A lane that gets no ring works synchronously. */
+    int cannot_zero;           /* Atomic: the file system has no ZERO_RANGE. */
+    int flush_error;           /* Atomic: see l4vio_file_flush_result. */
+    uint32_t block_bytes;      /* Preferred. */
+    uint32_t optimal_io_bytes; /* 0: unknown. */
+};
+
+/* The two engines. */
+extern const struct l4vio_block_backend_ops l4vio_file_sync_ops;
+extern const struct l4vio_block_backend_ops l4vio_file_uring_ops;
+
+/* Whether a ring can be had; L4VIO_OK or L4VIO_ENOSYS. */
+int l4vio_file_uring_probe(void);
+
+/* struct l4vio_block_backend_ops.info of both. */
+void l4vio_file_info(void *self, struct l4vio_block_backend_info *info);
+
+/* Does an operation now, from where `progress_bytes` says; returns 0 or a negative code. */
+int l4vio_file_run(struct l4vio_file *file, struct l4vio_block_io *io);
+
+/* The library's code for an errno value. */
+int l4vio_file_code(int error_number);
+
+/* Puts an operation at its beginning, and moves it on by what a system call transferred. */
+void l4vio_file_start(struct l4vio_block_io *io);
+void l4vio_file_advance(struct l4vio_block_io *io, uint64_t bytes);
+
+/* The segments that are left, after l4vio_file_advance. */
+struct l4vio_device_segment *l4vio_file_segments(const struct l4vio_block_io *io, uint32_t *count);
+
+/* Flags for fallocate of a DISCARD or ZERO; 0 if the file system is known to lack it. */
+int l4vio_file_fallocate_mode(struct l4vio_file *file, const struct l4vio_block_io *io);
+
+/*
+ * Takes note of the result of an fdatasync (0 or a negative code) and returns what to answer. The
+ * kernel reports lost writes once and then forgets them, but they may have been another client's:
+ * from the first failure on every flush fails, so that nobody is told that lost data is durable.
+ */
+int l4vio_file_flush_result(struct l4vio_file *file, int result);
+
+#endif
