@@ -126,6 +126,7 @@ struct l4vio_queue {
     uint16_t kept_tail;              /**< Descriptor level: last kept completion. */
     uint16_t driver_notify_index;    /**< Device to driver. */
     uint16_t device_notify_index;    /**< Driver to device. */
+    uint16_t detach_entry;           /**< Where l4vio_queue_detach goes on. */
     bool strict;                     /**< See the configuration. */
     bool interrupts_off;             /**< What was last written to avail.flags. */
     bool live;                       /**< The device may own memory of this queue. */

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+#include "fake_device_ring.h"
+
+/* cmocka.h needs these before it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define LE16(value) __builtin_bswap16(value)
+#define LE32(value) __builtin_bswap32(value)
+#define LE64(value) __builtin_bswap64(value)
+#else
+#define LE16(value) (value)
+#define LE32(value) (value)
+#define LE64(value) (value)
+#endif
+
+static uint16_t get16(const void *at, int order)
+{
+    return LE16(__atomic_load_n((const uint16_t *)at, order));
+}
+
+static void put16(void *at, uint16_t value, int order)
+{
+    __atomic_store_n((uint16_t *)at, LE16(value), order);
+}
+
+static uint32_t get32(const void *at)
+{
+    return LE32(__atomic_load_n((const uint32_t *)at, __ATOMIC_RELAXED));
+}
+
+static void put32(void *at, uint32_t value)
+{
+    __atomic_store_n((uint32_t *)at, LE32(value), __ATOMIC_RELAXED);
+}
+
+void fake_device_ring_init(struct fake_device_ring *ring, uint16_t size, void *desc, void *avail,
+                           void *used)
+{
+    *ring = (struct fake_device_ring){.size = size, .desc = desc, .avail = avail, .used = used};
+}
+
+uint16_t fake_device_avail_index(const struct fake_device_ring *ring)
+{
+    return get16(ring->avail + 2, __ATOMIC_ACQUIRE);
+}
+
+uint16_t fake_device_avail_flags(const struct fake_device_ring *ring)
+{
+    return get16(ring->avail, __ATOMIC_RELAXED);
+}
+
+uint16_t fake_device_avail_entry(const struct fake_device_ring *ring, uint16_t index)
+{
+    return get16(ring->avail + 4 + 2 * (index % ring->size), __ATOMIC_RELAXED);
+}
+
+struct fake_device_descriptor fake_device_descriptor(const struct fake_device_ring *ring,
+                                                     uint16_t entry)
+{
+    const unsigned char *at = ring->desc + 16 * (size_t)entry;
+    return (struct fake_device_descriptor){
+        .address = get32(at) | (uint64_t)get32(at + 4) << 32,
+        .length_bytes = get32(at + 8),
+        .flags = get16(at + 12, __ATOMIC_RELAXED),
+        .next = get16(at + 14, __ATOMIC_RELAXED),
+    };
+}
+
+bool fake_device_next(struct fake_device_ring *ring, uint16_t *head)
+{
+    if (fake_device_avail_index(ring) == ring->avail_seen)
+        return false;
+    *head = fake_device_avail_entry(ring, ring->avail_seen++);
+    return true;
+}
+
+void fake_device_put_element(struct fake_device_ring *ring, uint16_t index, uint32_t id,
+                             uint32_t length_bytes)
+{
+    unsigned char *at = ring->used + 4 + 8 * (index % ring->size);
+    put32(at, id);
+    put32(at + 4, length_bytes);
+}
+
+void fake_device_put_used_index(struct fake_device_ring *ring, uint16_t index)
+{
+    put16(ring->used + 2, index, __ATOMIC_RELEASE);
+}
+
+void fake_device_put_used_flags(struct fake_device_ring *ring, uint16_t flags)
+{
+    put16(ring->used, flags, __ATOMIC_RELAXED);
+}
+
+void fake_device_complete(struct fake_device_ring *ring, uint32_t id, uint32_t length_bytes)
+{
+    fake_device_put_element(ring, ring->used_index, id, length_bytes);
+    fake_device_put_used_index(ring, ++ring->used_index);
+}
+
+unsigned fake_device_complete_all(struct fake_device_ring *ring, uint32_t length_bytes)
+{
+    unsigned count = 0;
+    uint16_t head;
+    for (; fake_device_next(ring, &head); count++)
+        fake_device_complete(ring, head, length_bytes);
+    return count;
+}
+
+struct ring_fixture *ring_fixture_create(uint16_t size, enum ring_fixture_level level)
+{
+    struct ring_fixture *fixture = calloc(1, sizeof(*fixture));
+    assert_non_null(fixture);
+    assert_int_equal(l4vio_virtqueue_layout(size, &fixture->layout), L4VIO_OK);
+    fixture->memory = aligned_alloc(64, fixture->layout.size_bytes);
+    fixture->slots = calloc(size, sizeof(*fixture->slots));
+    assert_non_null(fixture->memory);
+    assert_non_null(fixture->slots);
+    memset(fixture->memory, 0xa5, fixture->layout.size_bytes);
+    if (level == DESCRIPTOR_LEVEL) {
+        fixture->descriptors = calloc(size, sizeof(*fixture->descriptors));
+        assert_non_null(fixture->descriptors);
+    }
+    fixture->config = (struct l4vio_queue_config){
+        .size = size,
+        .desc = fixture->memory + fixture->layout.desc_offset,
+        .avail = fixture->memory + fixture->layout.avail_offset,
+        .used = fixture->memory + fixture->layout.used_offset,
+        .slots = fixture->slots,
+        .descriptors = fixture->descriptors,
+    };
+    struct l4vio_error error = {0};
+    assert_int_equal(l4vio_queue_init(&fixture->queue, &fixture->config, &error), L4VIO_OK);
+    fake_device_ring_init(&fixture->device, size, fixture->config.desc, fixture->config.avail,
+                          fixture->config.used);
+    fixture->queue.live = true;
+    return fixture;
+}
+
+void ring_fixture_reset(struct ring_fixture *fixture)
+{
+    fixture->queue.live = false;
+    fixture->device.avail_seen = 0;
+    fixture->device.used_index = 0;
+}
+
+void ring_fixture_free(struct ring_fixture *fixture)
+{
+    free(fixture->memory);
+    free(fixture->slots);
+    free(fixture->descriptors);
+    free(fixture);
+}
+
+int ring_fixture_add(struct ring_fixture *fixture, uint32_t writable_bytes, uintptr_t cookie)
+{
+    struct l4vio_buffer buffer = {.address = 0x1000, .length_bytes = writable_bytes};
+    struct l4vio_request request = {.buffers = &buffer, .writable = 1, .cookie = (void *)cookie};
+    return l4vio_queue_add(&fixture->queue, &request, 1);
+}
+
+void ring_fixture_spin(struct ring_fixture *fixture, unsigned requests)
+{
+    for (unsigned i = 0; i < requests; i++) {
+        struct l4vio_completion completion;
+        assert_int_equal(ring_fixture_add(fixture, 8, i), 1);
+        l4vio_queue_publish(&fixture->queue);
+        assert_int_equal(fake_device_complete_all(&fixture->device, 8), 1);
+        assert_int_equal(l4vio_queue_get_used(&fixture->queue, &completion, 1), 1);
+        assert_int_equal((uintptr_t)completion.cookie, i);
+    }
+}
