@@ -136,6 +136,24 @@ static inline void l4vio_full_barrier(void)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
+/*
+ * Private words that several threads of this side share, in the machine's byte order: the device's
+ * status, which the thread of any queue may set DEVICE_NEEDS_RESET in.
+ */
+static inline uint32_t l4vio_private_load32(const uint32_t *from)
+{
+    return __atomic_load_n(from, __ATOMIC_ACQUIRE);
+}
+static inline void l4vio_private_store32(uint32_t *to, uint32_t value)
+{
+    __atomic_store_n(to, value, __ATOMIC_RELEASE);
+}
+/* Returns the old value. */
+static inline uint32_t l4vio_private_or32(uint32_t *to, uint32_t bits)
+{
+    return __atomic_fetch_or(to, bits, __ATOMIC_ACQ_REL);
+}
+
 /* Tells the CPU that this is a spin loop. */
 static inline void l4vio_relax(void)
 {
