@@ -7,16 +7,21 @@
  * The status and everything else the device decides by is private (trusted shadow); the driver only
  * sees copies.
  *
- * Status rules: bits only accumulate, 0 resets (queues, features, memory: S7, S8). Setting
- * FEATURES_OK checks the accepted set against the offer, the dependencies and the class, also when
- * DRIVER_OK comes in the same write (S8); if refused, the bit stays clear. DRIVER without ACKNOWLEDGE,
- * FEATURES_OK without DRIVER, or DRIVER_OK without FEATURES_OK set DEVICE_NEEDS_RESET.
+ * Status rules: bits only accumulate (a write that leaves one out does not take it back, clause
+ * D-2.1.1-2), 0 resets (queues, features, memory: S7, S8). Setting FEATURES_OK checks the accepted set
+ * against the offer, the dependencies and the class, also when DRIVER_OK comes in the same write (S8);
+ * if refused, the bit stays clear and the driver may try another set. DRIVER without ACKNOWLEDGE,
+ * FEATURES_OK without DRIVER, or DRIVER_OK without FEATURES_OK set DEVICE_NEEDS_RESET. FAILED takes
+ * the queues away; after it, or DEVICE_NEEDS_RESET, only FAILED and 0 have an effect.
+ * DEVICE_NEEDS_RESET and SUSPEND written by the driver are ignored.
  *
  * A driver that breaks the rules finds DEVICE_NEEDS_RESET set, with a config notification, and the
  * device usable again after a reset.
  *
- * Threads: control calls (everything but l4vio_device_process work on queues) need the device to
- * themselves; ops->queue_stop and ops->reset return only when no thread touches a queue.
+ * Threads: the control calls need the device to themselves, but for work on queues: l4vio_device_live,
+ * l4vio_device_feature, l4vio_device_queue, l4vio_device_notify and l4vio_device_needs_reset may run in
+ * the threads of the queues, which ops->queue_stop and ops->reset have to stop: they return only when
+ * no thread touches a queue.
  */
 #ifndef L4VIO_DEVICE_H
 #define L4VIO_DEVICE_H
@@ -48,7 +53,8 @@ struct l4vio_device_ops {
     void (*queue_stop)(void *self, uint32_t queue);
     /** DRIVER_OK was set. A negative code sets DEVICE_NEEDS_RESET. */
     int (*driver_ok)(void *self);
-    /** Reset: return only when nothing of the driver's memory is in use. */
+    /** Reset: return only when nothing of the driver's memory is in use; then put the private copy
+     *  of the configuration back to what a new driver is to find. */
     void (*reset)(void *self);
     /** The driver wrote device configuration (where the port can tell). */
     void (*config_written)(void *self, uint32_t offset_bytes, uint32_t size_bytes);
@@ -56,11 +62,13 @@ struct l4vio_device_ops {
 
 /** What the port (the transport's device side) implements. */
 struct l4vio_device_port_ops {
-    /** The status changed: show it to the driver. */
+    /** The status changed: show it to the driver. 0: a reset is done; show everything afresh, the
+     *  status last. */
     void (*publish_status)(void *self, uint32_t status);
     /** Queue state changed: show `ready`. */
     void (*publish_queue)(void *self, uint32_t queue, bool ready);
-    /** Device configuration or its generation changed: show them. */
+    /** Device configuration changed: show it. `generation` is for afterwards; while it is being
+     *  shown, generation - 1 is. */
     void (*publish_config)(void *self, uint32_t offset_bytes, uint32_t size_bytes,
                            uint32_t generation);
     /** Notify the driver of a queue. */
@@ -113,7 +121,7 @@ struct l4vio_device {
     uint32_t status;                          /**< Trusted status. */
     uint32_t generation;                      /**< Config generation. */
     struct l4vio_device_memory memory;        /**< The driver's memory. */
-    struct l4vio_error failure;               /**< Why DEVICE_NEEDS_RESET was set. */
+    struct l4vio_error failure;               /**< Why DEVICE_NEEDS_RESET was last set. */
     uint64_t resets;                          /**< Counter. */
     uint64_t failures;                        /**< Counter: DEVICE_NEEDS_RESET set. */
     uint64_t reserved[8];                     /**< Room to grow. */
@@ -122,7 +130,8 @@ struct l4vio_device {
 /**
  * Initialises a device in reset state.
  * @param device caller-allocated
- * @param config copied; what it points to is borrowed
+ * @param config copied; what it points to is borrowed. EVENT_IDX and RING_PACKED cannot be offered:
+ *               the device queue has neither
  * @param error  filled on failure, may be NULL
  * @return 0 or L4VIO_EINVAL
  */
@@ -170,7 +179,8 @@ int l4vio_device_config_queue(struct l4vio_device *device, uint32_t queue,
 int l4vio_device_reset_queue(struct l4vio_device *device, uint32_t queue);
 
 /**
- * The driver shares memory (already validated and mapped by the transport).
+ * The driver shares memory (already validated and mapped by the transport). No thread may work on a
+ * queue meanwhile.
  * @param device the device
  * @param region copied
  * @param error  filled on failure, may be NULL
@@ -180,8 +190,9 @@ int l4vio_device_add_region(struct l4vio_device *device, const struct l4vio_devi
                             struct l4vio_error *error);
 
 /**
- * The driver takes memory back. Refused while a queue is ready that has its rings there; chains that are
- * in flight are waited for (ops->queue_stop of every ready queue is not called: use queue reset).
+ * The driver takes memory back. Refused while a queue is ready that has its rings there, or while any
+ * chain is in flight in any queue: which memory a chain uses is not recorded. The driver tries again,
+ * or resets the queue. No thread may work on a queue meanwhile.
  * @param device         the device
  * @param device_address first device address
  * @param size_bytes     size
@@ -197,15 +208,16 @@ int l4vio_device_remove_region(struct l4vio_device *device, uint64_t device_addr
 void l4vio_device_reset(struct l4vio_device *device);
 
 /**
- * Sets DEVICE_NEEDS_RESET; notifies the driver if DRIVER_OK is set (clause V-2.1.2-3).
+ * Sets DEVICE_NEEDS_RESET; notifies the driver if DRIVER_OK is set (clause V-2.1.2-3). Once: later
+ * reasons are dropped until the next reset.
  * @param device the device
  * @param why    kept in `failure`
  */
 void l4vio_device_needs_reset(struct l4vio_device *device, const struct l4vio_error *why);
 
 /**
- * The device changed its configuration: writes it into the private copy, bumps the generation around
- * it, shows it and notifies.
+ * The device changed its configuration: writes it into the private copy, bumps the generation before
+ * and after it is shown, and notifies the driver if DRIVER_OK is set.
  * @param device       the device
  * @param offset_bytes where
  * @param data         wire order

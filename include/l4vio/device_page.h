@@ -3,7 +3,11 @@
  * @file device_page.h
  * The port of a device to L4-VIRTIO: owner of the config page, receiver of the calls, `cmd` register.
  * It writes the page for the driver and reads from it only what the driver owns, once, at the call
- * that makes it valid.
+ * that makes it valid. A reset writes the whole page afresh, whatever the driver has written over it,
+ * but for cfg_driver_notify_index, which stays.
+ *
+ * The device fixes by which index the driver kicks a queue (device_notify_index); index 0 announces
+ * configuration that the driver has written.
  *
  * Threads: as device.h.
  */
@@ -23,6 +27,7 @@ struct l4vio_device_page_config {
     void *page;                  /**< L4VIO_PAGE_BYTES of shared memory, page-aligned. */
     bool cmd_mode;               /**< Offer feature 160. */
     uint32_t notification_count; /**< Notification indexes: at least 1. */
+    bool kick_per_queue;         /**< Queue n is kicked by index n; else every queue by index 0. */
     /** Triggers the driver's object of an index (device to driver). Never blocks. */
     void (*trigger)(void *self, uint32_t index);
     void *trigger_self; /**< First argument. */
@@ -40,7 +45,7 @@ struct l4vio_device_page {
  * @param page   caller-allocated
  * @param config copied
  * @param error  filled on failure, may be NULL
- * @return 0, L4VIO_EINVAL, or L4VIO_E2BIG if the queues do not fit into the page (about 93 do)
+ * @return 0, L4VIO_EINVAL (page not aligned, too few notification indexes), or L4VIO_E2BIG if the queues do not fit into the page (about 93 do)
  */
 int l4vio_device_page_init(struct l4vio_device_page *page,
                            const struct l4vio_device_page_config *config,
@@ -55,7 +60,8 @@ int l4vio_device_page_init(struct l4vio_device_page *page,
 int l4vio_device_page_set_status(struct l4vio_device_page *page, uint32_t status);
 
 /**
- * Call 1, config_queue: reads the queue entry once.
+ * Call 1, config_queue: reads the queue entry once. `ready` = 0 in it takes the queue away; a
+ * driver_notify_index that does not exist is L4VIO_EINVAL.
  * @param page  the page
  * @param queue queue index
  * @param error filled on failure, may be NULL

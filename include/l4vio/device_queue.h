@@ -8,8 +8,12 @@
  * value is read once into a local and checked. A head or next index out of range (S1), a chain longer
  * than the queue (S3, so a cycle ends), 2^32 bytes or more in all (S3), an address outside registered
  * memory, a readable descriptor after a writable one (S5), an indirect table where none is allowed or
- * nested (S4), or an available index more than the queue size ahead breaks the queue: sticky until
- * it is set up again.
+ * nested (S4), or more chains in flight and available than the queue has entries breaks the queue:
+ * sticky until it is set up again.
+ *
+ * The specification allows a chain of exactly 2^32 bytes; here the limit is one byte less, which is
+ * what the length of a used element can say. Chain length counts buffers: the entries of an indirect
+ * table, not the descriptor that points to it. A descriptor of length 0 counts and has no segment.
  *
  * Threads: one thread at a time per queue.
  */
@@ -82,6 +86,7 @@ struct l4vio_device_queue {
     const struct l4vio_device_memory *memory; /**< For translation. */
     uint16_t size;                            /**< Entries; 0: not set up. */
     uint16_t avail_index;                     /**< Next available entry to look at. */
+    uint16_t seen_index;                      /**< Value of avail.idx when last read. */
     uint16_t used_index;                      /**< Next used entry to write. */
     uint16_t published_index;                 /**< Value in used.idx. */
     uint16_t notify_index;           /**< Value in used.idx at the last decision to notify. */
@@ -145,7 +150,8 @@ int l4vio_device_queue_next(struct l4vio_device_queue *queue, struct l4vio_devic
 int l4vio_device_queue_rewind(struct l4vio_device_queue *queue, unsigned count);
 
 /**
- * Hands chains back, in the given order, and shows them to the driver at once.
+ * Hands chains back, in the given order, and shows them to the driver at once. More results than
+ * chains are in flight are dropped: after l4vio_device_queue_disable all are.
  * @param queue the queue
  * @param used  results
  * @param count number of results
@@ -162,9 +168,9 @@ void l4vio_device_queue_finish(struct l4vio_device_queue *queue,
 bool l4vio_device_queue_needs_notify(struct l4vio_device_queue *queue);
 
 /**
- * Looks whether the available ring has something. A broken queue has not.
+ * Looks whether the available ring has something. A queue that is broken or not set up has not.
  * @param queue the queue
- * @return whether l4vio_device_queue_next would not return 0
+ * @return whether there is something to take
  */
 bool l4vio_device_queue_has_avail(const struct l4vio_device_queue *queue);
 
