@@ -37,33 +37,43 @@ struct l4vio_device_block;
 struct l4vio_device_block_request {
     struct l4vio_block_io io;                /**< Towards the store. */
     struct l4vio_device_block *block;        /**< Owner. */
-    struct l4vio_device_block_request *next; /**< Free list. */
+    struct l4vio_device_block_request *next; /**< Free list, or list of finished ones. */
+    uint8_t *status_byte;                    /**< In the driver's memory. */
     uint32_t queue;                          /**< Queue index. */
     uint32_t type;                           /**< Request type. */
-    uint32_t range_count;                    /**< Records left to do. */
-    uint32_t range_index;                    /**< Record in work. */
+    uint64_t sector;                         /**< From the header. */
+    uint32_t range_count;                    /**< Records. */
+    uint32_t range_index;                    /**< Record to do next. */
     uint32_t written_bytes;                  /**< For the used ring. */
+    int result;                              /**< Of the store. */
+    uint8_t status;                          /**< VIRTIO_BLK_S_ number. */
+    bool submitting;                         /**< Inside the store's submit. */
+    bool completed;                          /**< `result` came while `submitting`. */
     bool flushing;                           /**< Write-through: in the flush after the write. */
     struct l4vio_device_chain chain;         /**< The chain. */
     struct virtio_blk_range ranges[L4VIO_DEVICE_BLOCK_RANGES_MAX];      /**< Copied records. */
     struct l4vio_device_segment segments[L4VIO_DEVICE_BLOCK_CHAIN_MAX]; /**< Translated chain. */
 };
 
-/** Per queue. Caller-allocated array; private. */
-struct l4vio_device_block_queue {
-    struct l4vio_device_block_request *free;     /**< Free requests. */
-    struct l4vio_device_block_request *requests; /**< Caller-owned array. */
-    unsigned request_count;                      /**< Its length. */
-    unsigned in_flight;                          /**< Requests at the store. */
-    struct l4vio_block_lane *lane;               /**< The serving thread's way into the store. */
-    bool stopping;                               /**< Results are dropped. */
-};
-
 /** Counters of a block device. */
 struct l4vio_device_block_counters {
     uint64_t reads, writes, flushes, discards, zeroes, ids; /**< Requests by type. */
-    uint64_t read_bytes, written_bytes;                     /**< Data. */
+    uint64_t read_bytes, written_bytes;                     /**< Data of those that succeeded. */
     uint64_t errors;                                        /**< Status other than OK. */
+};
+
+/** Per queue. Caller-allocated array; private. */
+struct l4vio_device_block_queue {
+    struct l4vio_device_block_request *free;     /**< Free requests. */
+    struct l4vio_device_block_request *finished; /**< To publish, oldest first. */
+    struct l4vio_device_block_request **last;    /**< End of that list. */
+    struct l4vio_device_block_request *requests; /**< Caller-owned array. */
+    unsigned request_count;                      /**< Its length. */
+    unsigned in_flight;                          /**< Requests taken and not published. */
+    struct l4vio_block_lane *lane;               /**< The serving thread's way into the store. */
+    bool processing;                             /**< Results are published at the end. */
+    bool stopping;                               /**< Results are dropped. */
+    struct l4vio_device_block_counters counters; /**< Of this queue. */
 };
 
 /** How to make a block device. Zero what is not used. */
@@ -85,16 +95,18 @@ struct l4vio_device_block_config {
                            const struct l4vio_device_region *region); /**< See device.h. */
     void *release_self;                                               /**< See device.h. */
     const struct l4vio_trace *trace;                                  /**< Hook or NULL. */
-    uint64_t reserved[4];                                             /**< 0. */
+    uint32_t size_max_bytes; /**< Offer SIZE_MAX with this limit and hold drivers to it; 0: none. */
+    uint32_t segments_max;   /**< Hold drivers to this seg_max; 0: offer the largest. */
+    uint64_t reserved[3];    /**< 0. */
 };
 
 /** A block device as one driver sees it. Caller-allocated; private. */
 struct l4vio_device_block {
-    struct l4vio_device device;                  /**< The device; give it to a port. */
-    struct l4vio_device_block_config config;     /**< As given. */
-    struct virtio_blk_config blk_config;         /**< Private copy of the configuration. */
-    struct l4vio_device_block_counters counters; /**< Counters. */
-    uint64_t reserved[8];                        /**< Room to grow. */
+    struct l4vio_device device;              /**< The device; give it to a port. */
+    struct l4vio_device_block_config config; /**< As given. */
+    struct virtio_blk_config blk_config;     /**< Private copy of the configuration. */
+    bool read_only;                          /**< RO is offered. */
+    uint64_t reserved[8];                    /**< Room to grow. */
 };
 
 /**
@@ -102,7 +114,7 @@ struct l4vio_device_block {
  * @param block  caller-allocated
  * @param config copied; what it points to is borrowed
  * @param error  filled on failure, may be NULL
- * @return 0 or L4VIO_EINVAL (store size not a multiple of 512, counts of 0)
+ * @return 0 or L4VIO_EINVAL (store size not a multiple of 512, counts of 0, limits out of range)
  */
 int l4vio_device_block_init(struct l4vio_device_block *block,
                             const struct l4vio_device_block_config *config,
@@ -121,15 +133,20 @@ void l4vio_device_block_set_lane(struct l4vio_device_block *block, uint32_t queu
  * Takes and starts up to `max` requests of a queue and finishes what the store has completed. Results
  * are published and the driver is notified at the end. Never blocks. Chains without room for the
  * status byte, or otherwise malformed, set DEVICE_NEEDS_RESET.
+ *
+ * With a store that completes later (lane_handle), call it too when the lane's handle is readable. If
+ * queues share a lane, results of other queues are published as they come in.
  * @param block the device
  * @param queue queue index
  * @param max   most chains to take
- * @return number of chains taken; 0 if there was none (arm and sleep)
+ * @return number of chains taken; 0 if there was none (arm and sleep), or if every request is in work
+ *         (l4vio_device_block_in_flight is `requests_per_queue`: sleep on the lane's handle alone,
+ *         since arming would say that there is something)
  */
 unsigned l4vio_device_block_process(struct l4vio_device_block *block, uint32_t queue, unsigned max);
 
 /**
- * Requests of a queue that are at the store.
+ * Requests of a queue that were taken and not yet handed back.
  * @param block the device
  * @param queue queue index
  * @return requests
@@ -137,7 +154,15 @@ unsigned l4vio_device_block_process(struct l4vio_device_block *block, uint32_t q
 unsigned l4vio_device_block_in_flight(const struct l4vio_device_block *block, uint32_t queue);
 
 /**
- * The store's size changed: offers the new capacity, with a config notification.
+ * Sums up the counters of all queues. Exact while no queue is processed; a control call.
+ * @param block    the device
+ * @param counters filled
+ */
+void l4vio_device_block_counters_read(const struct l4vio_device_block *block,
+                                      struct l4vio_device_block_counters *counters);
+
+/**
+ * The store's size changed: offers the new capacity, with a config notification. A control call.
  * @param block the device
  */
 void l4vio_device_block_resized(struct l4vio_device_block *block);

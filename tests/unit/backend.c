@@ -222,7 +222,8 @@ static void discard_leaves_neighbours_alone(void **state)
 static void nothing_to_transfer_succeeds(void **state)
 {
     struct fixture *fixture = get(state);
-    assert_int_equal(transfer(fixture, L4VIO_BLOCK_OP_READ, 0, NULL, 0), 0);
+    unsigned char none[1];
+    assert_int_equal(transfer(fixture, L4VIO_BLOCK_OP_READ, 0, none, 0), 0);
     assert_int_equal(range(fixture, L4VIO_BLOCK_OP_ZERO, false, 0, 0), 0);
 }
 
