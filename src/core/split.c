@@ -21,9 +21,9 @@ static inline const struct virtq_used_elem *used_ring(const struct l4vio_queue *
     return (const struct virtq_used_elem *)(const void *)(queue->used + 1);
 }
 
-static void clear16(l4vio_le16 *to, size_t count)
+static void clear16(l4vio_le16 *to, uint64_t count)
 {
-    for (size_t i = 0; i < count; i++)
+    for (uint64_t i = 0; i < count; i++)
         l4vio_store16(&to[i], 0);
 }
 

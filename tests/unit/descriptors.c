@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT */
+/* The descriptor level: ids, chains, kept completions. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "fake_device_ring.h"
+
+static int set_up(void **state)
+{
+    *state = ring_fixture_create(8, DESCRIPTOR_LEVEL);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    ring_fixture_free(*state);
+    return 0;
+}
+
+/* A chain of so many new descriptors of 16 bytes, the last `writable` of them writable. */
+static uint16_t make_chain(struct l4vio_queue *queue, unsigned count, unsigned writable)
+{
+    uint16_t head = L4VIO_EOQ;
+    for (unsigned i = 0; i < count; i++) {
+        uint16_t id = l4vio_descriptor_alloc(queue);
+        struct l4vio_descriptor *descriptor = l4vio_descriptor_get(queue, id);
+        assert_non_null(descriptor);
+        *descriptor = (struct l4vio_descriptor){
+            .address = 0x1000u * id,
+            .length_bytes = 16,
+            .flags =
+                (uint16_t)((i ? VIRTQ_DESC_F_NEXT : 0u) | (i < writable ? VIRTQ_DESC_F_WRITE : 0u)),
+            .next = head,
+        };
+        head = id;
+    }
+    return head;
+}
+
+static uint16_t tail_of(struct l4vio_queue *queue, uint16_t id)
+{
+    while (queue->descriptors[id].flags & VIRTQ_DESC_F_NEXT)
+        id = queue->descriptors[id].next;
+    return id;
+}
+
+static void every_descriptor_is_given_once_and_cleared(void **state)
+{
+    struct ring_fixture *fixture = *state;
+    struct l4vio_queue *queue = &fixture->queue;
+    unsigned seen = 0;
+
+    for (unsigned i = 0; i < 8; i++) {
+        uint16_t id = l4vio_descriptor_alloc(queue);
+        assert_in_range(id, 0, 7);
+        seen |= 1u << id;
+        assert_int_equal(l4vio_descriptor_get(queue, id)->length_bytes, 0);
+        l4vio_descriptor_get(queue, id)->length_bytes = 99;
+    }
+    assert_int_equal(seen, 0xff);
+    assert_int_equal(l4vio_descriptor_alloc(queue), L4VIO_EOQ);
+    assert_int_equal(l4vio_descriptor_free(queue, 3, 3), L4VIO_OK);
+    assert_null(l4vio_descriptor_get(queue, 3));
+    assert_int_equal(l4vio_descriptor_alloc(queue), 3);
+    assert_int_equal(l4vio_descriptor_get(queue, 3)->length_bytes, 0);
+    assert_null(l4vio_descriptor_get(queue, 8));
+    assert_null(l4vio_descriptor_get(queue, L4VIO_EOQ));
+}
+
+static void a_chain_goes_to_the_device_and_comes_back(void **state)
+{
+    struct ring_fixture *fixture = *state;
+    struct l4vio_queue *queue = &fixture->queue;
+    uint32_t length = 0;
+    uint16_t entry;
+
+    /* An id is not a ring entry: make them differ. */
+    uint16_t other = l4vio_descriptor_alloc(queue);
+    uint16_t head = make_chain(queue, 3, 2);
+    assert_int_equal(l4vio_descriptor_find_next_used(queue, &length), L4VIO_EOQ);
+    assert_int_equal(l4vio_descriptor_enqueue(queue, head), L4VIO_OK);
+    assert_true(fake_device_next(&fixture->device, &entry));
+    uint16_t first = entry;
+    uint16_t id = head;
+    for (unsigned i = 0; i < 3; i++) {
+        struct fake_device_descriptor descriptor = fake_device_descriptor(&fixture->device, entry);
+        assert_int_equal(descriptor.address, 0x1000u * id);
+        assert_int_equal(descriptor.length_bytes, 16);
+        assert_int_equal(descriptor.flags, queue->descriptors[id].flags);
+        assert_null(l4vio_descriptor_get(queue, id));
+        entry = descriptor.next;
+        id = queue->descriptors[id].next;
+    }
+    assert_non_null(l4vio_descriptor_get(queue, other));
+    fake_device_complete(&fixture->device, first, 32);
+    assert_int_equal(l4vio_descriptor_find_next_used(queue, &length), head);
+    assert_int_equal(length, 32);
+    assert_non_null(l4vio_descriptor_get(queue, head));
+    assert_int_equal(l4vio_descriptor_free(queue, head, tail_of(queue, head)), L4VIO_OK);
+    assert_int_equal(l4vio_descriptor_free(queue, other, other), L4VIO_OK);
+    assert_int_equal(l4vio_descriptor_find_next_used(queue, NULL), L4VIO_EOQ);
+    make_chain(queue, 8, 0);
+}
+
+static void bad_chains_are_refused_and_stay_with_the_caller(void **state)
+{
+    struct ring_fixture *fixture = *state;
+    struct l4vio_queue *queue = &fixture->queue;
+    uint16_t head = make_chain(queue, 3, 1);
+    uint16_t second = queue->descriptors[head].next;
+    struct l4vio_descriptor good = queue->descriptors[second];
+    struct l4vio_descriptor *bad = &queue->descriptors[second];
+
+    bad->next = head; /* a cycle */
+    assert_int_equal(l4vio_descriptor_enqueue(queue, head), L4VIO_EINVAL);
+    bad->next = second;
+    assert_int_equal(l4vio_descriptor_enqueue(queue, head), L4VIO_EINVAL);
+    bad->next = 8; /* out of range */
+    assert_int_equal(l4vio_descriptor_enqueue(queue, head), L4VIO_EINVAL);
+    bad->next = 7; /* free */
+    assert_int_equal(l4vio_descriptor_enqueue(queue, head), L4VIO_EINVAL);
+    *bad = good;
+    bad->length_bytes = 0;
+    assert_int_equal(l4vio_descriptor_enqueue(queue, head), L4VIO_EINVAL);
+    bad->length_bytes = UINT32_MAX; /* 2^32 and more in all */
+    assert_int_equal(l4vio_descriptor_enqueue(queue, head), L4VIO_EINVAL);
+    *bad = good;
+    bad->flags |= VIRTQ_DESC_F_INDIRECT;
+    assert_int_equal(l4vio_descriptor_enqueue(queue, head), L4VIO_EINVAL);
+    *bad = good;
+    queue->descriptors[head].flags |= VIRTQ_DESC_F_WRITE; /* writable before readable */
+    assert_int_equal(l4vio_descriptor_enqueue(queue, head), L4VIO_EINVAL);
+    queue->descriptors[head].flags = VIRTQ_DESC_F_NEXT;
+
+    assert_int_equal(l4vio_descriptor_enqueue(queue, L4VIO_EOQ), L4VIO_EINVAL);
+    assert_int_equal(l4vio_descriptor_enqueue(queue, 7), L4VIO_EINVAL);
+    assert_int_equal(l4vio_queue_in_flight(queue), 0);
+    assert_int_equal(fake_device_avail_index(&fixture->device), 0);
+    assert_int_equal(l4vio_descriptor_enqueue(queue, head), L4VIO_OK);
+    assert_int_equal(l4vio_descriptor_enqueue(queue, head), L4VIO_EINVAL);
+}
+
+static void free_takes_all_or_nothing(void **state)
+{
+    struct ring_fixture *fixture = *state;
+    struct l4vio_queue *queue = &fixture->queue;
+    uint16_t head = make_chain(queue, 3, 0);
+    uint16_t second = queue->descriptors[head].next;
+    uint16_t tail = tail_of(queue, head);
+    uint16_t other = l4vio_descriptor_alloc(queue);
+
+    assert_int_equal(l4vio_descriptor_free(queue, head, other), L4VIO_EINVAL);
+    assert_int_equal(l4vio_descriptor_free(queue, second, head), L4VIO_EINVAL);
+    assert_int_equal(l4vio_descriptor_free(queue, 8, 8), L4VIO_EINVAL);
+    assert_int_equal(l4vio_descriptor_free(queue, L4VIO_EOQ, L4VIO_EOQ), L4VIO_EINVAL);
+    assert_non_null(l4vio_descriptor_get(queue, head));
+    assert_int_equal(l4vio_descriptor_free(queue, head, second), L4VIO_OK);
+    assert_null(l4vio_descriptor_get(queue, second));
+    assert_non_null(l4vio_descriptor_get(queue, tail));
+    assert_int_equal(l4vio_descriptor_free(queue, head, head), L4VIO_EINVAL);
+    assert_int_equal(l4vio_descriptor_free(queue, tail, tail), L4VIO_OK);
+    assert_int_equal(l4vio_descriptor_free(queue, other, other), L4VIO_OK);
+    make_chain(queue, 8, 0);
+    assert_int_equal(l4vio_descriptor_alloc(queue), L4VIO_EOQ);
+}
+
+static void kept_completions_come_first_and_in_order(void **state)
+{
+    struct ring_fixture *fixture = *state;
+    struct l4vio_queue *queue = &fixture->queue;
+    uint16_t heads[4];
+    uint32_t length;
+
+    for (unsigned i = 0; i < 4; i++) {
+        heads[i] = make_chain(queue, 2, 1);
+        assert_int_equal(l4vio_descriptor_enqueue(queue, heads[i]), L4VIO_OK);
+    }
+    assert_int_equal(l4vio_descriptor_keep(queue, heads[0], 1), L4VIO_EINVAL);
+    fake_device_complete_all(&fixture->device, 16);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(l4vio_descriptor_find_next_used(queue, &length), heads[i]);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(l4vio_descriptor_keep(queue, heads[i], 10 + i), L4VIO_OK);
+        assert_int_equal(l4vio_descriptor_keep(queue, heads[i], 10 + i), L4VIO_EINVAL);
+    }
+    assert_null(l4vio_descriptor_get(queue, heads[1]));
+    assert_int_equal(l4vio_descriptor_free(queue, heads[1], heads[1]), L4VIO_EINVAL);
+    assert_false(l4vio_descriptor_take_kept(queue, heads[3], &length));
+    assert_true(l4vio_descriptor_take_kept(queue, heads[2], &length));
+    assert_int_equal(length, 12);
+    assert_int_equal(l4vio_descriptor_keep(queue, heads[2], 22), L4VIO_OK);
+    assert_true(l4vio_descriptor_take_kept(queue, heads[1], NULL));
+    assert_false(l4vio_descriptor_take_kept(queue, heads[1], NULL));
+
+    assert_int_equal(l4vio_descriptor_find_next_used(queue, &length), heads[0]);
+    assert_int_equal(length, 10);
+    assert_int_equal(l4vio_descriptor_find_next_used(queue, &length), heads[2]);
+    assert_int_equal(length, 22);
+    assert_int_equal(l4vio_descriptor_find_next_used(queue, &length), heads[3]);
+    assert_int_equal(length, 16);
+    assert_int_equal(l4vio_descriptor_find_next_used(queue, &length), L4VIO_EOQ);
+}
+
+static void detach_gives_the_ids_back_to_the_caller(void **state)
+{
+    struct ring_fixture *fixture = *state;
+    struct l4vio_queue *queue = &fixture->queue;
+    void *cookies[8];
+
+    uint16_t spare = l4vio_descriptor_alloc(queue);
+    uint16_t first = make_chain(queue, 3, 1);
+    uint16_t second = make_chain(queue, 2, 1);
+    assert_int_equal(l4vio_descriptor_enqueue(queue, first), L4VIO_OK);
+    assert_int_equal(l4vio_descriptor_enqueue(queue, second), L4VIO_OK);
+    assert_int_equal(l4vio_queue_detach(queue, cookies, 8), L4VIO_EBUSY);
+    ring_fixture_reset(fixture);
+    assert_int_equal(l4vio_queue_detach(queue, cookies, 8), 2);
+    uintptr_t a = (uintptr_t)cookies[0];
+    uintptr_t b = (uintptr_t)cookies[1];
+    assert_true((a == first && b == second) || (a == second && b == first));
+    assert_int_equal(l4vio_queue_detach(queue, cookies, 8), 0);
+    assert_int_equal(l4vio_descriptor_free(queue, first, tail_of(queue, first)), L4VIO_OK);
+    assert_int_equal(l4vio_descriptor_free(queue, second, tail_of(queue, second)), L4VIO_OK);
+    assert_int_equal(l4vio_descriptor_free(queue, spare, spare), L4VIO_OK);
+    assert_int_equal(l4vio_queue_room(queue), 8);
+    make_chain(queue, 8, 0);
+}
+
+static void a_broken_queue_finds_nothing_but_what_was_kept(void **state)
+{
+    struct ring_fixture *fixture = *state;
+    struct l4vio_queue *queue = &fixture->queue;
+    uint16_t first = make_chain(queue, 1, 1);
+    uint16_t second = make_chain(queue, 1, 1);
+
+    assert_int_equal(l4vio_descriptor_enqueue(queue, first), L4VIO_OK);
+    fake_device_complete_all(&fixture->device, 16);
+    assert_int_equal(l4vio_descriptor_find_next_used(queue, NULL), first);
+    assert_int_equal(l4vio_descriptor_enqueue(queue, second), L4VIO_OK);
+    fake_device_complete(&fixture->device, 8, 0);
+    assert_int_equal(l4vio_descriptor_find_next_used(queue, NULL), L4VIO_EOQ);
+    assert_int_equal(l4vio_queue_broken_error(queue, NULL), L4VIO_EBADPROTO);
+    assert_int_equal(l4vio_descriptor_keep(queue, first, 16), L4VIO_OK);
+    assert_int_equal(l4vio_descriptor_find_next_used(queue, NULL), first);
+    assert_int_equal(l4vio_descriptor_find_next_used(queue, NULL), L4VIO_EOQ);
+    assert_int_equal(l4vio_descriptor_enqueue(queue, first), L4VIO_EBADPROTO);
+}
+
+static void initialised_again_all_ids_are_free(void **state)
+{
+    struct ring_fixture *fixture = *state;
+    struct l4vio_queue *queue = &fixture->queue;
+
+    assert_int_equal(l4vio_descriptor_enqueue(queue, make_chain(queue, 3, 1)), L4VIO_OK);
+    uint16_t held = l4vio_descriptor_alloc(queue);
+    assert_int_equal(l4vio_descriptor_keep(queue, held, 0), L4VIO_OK);
+    ring_fixture_reset(fixture);
+    assert_int_equal(l4vio_queue_initialize_rings(queue), L4VIO_OK);
+    assert_int_equal(l4vio_descriptor_find_next_used(queue, NULL), L4VIO_EOQ);
+    assert_int_equal(l4vio_descriptor_enqueue(queue, make_chain(queue, 8, 1)), L4VIO_OK);
+}
+
+static void buffer_level_calls_are_refused(void **state)
+{
+    struct ring_fixture *fixture = *state;
+    struct l4vio_completion done;
+    assert_int_equal(ring_fixture_add(fixture, 4, 0), L4VIO_EINVAL);
+    assert_int_equal(l4vio_queue_get_used(&fixture->queue, &done, 1), L4VIO_EINVAL);
+}
+
+static void the_largest_queue_works(void **state)
+{
+    (void)state;
+    struct ring_fixture *fixture = ring_fixture_create(32768, DESCRIPTOR_LEVEL);
+    struct l4vio_queue *queue = &fixture->queue;
+    uint32_t length;
+
+    for (unsigned round = 0; round < 3; round++) {
+        uint16_t head = make_chain(queue, 32768, 1);
+        assert_int_equal(l4vio_descriptor_alloc(queue), L4VIO_EOQ);
+        assert_int_equal(l4vio_descriptor_enqueue(queue, head), L4VIO_OK);
+        assert_int_equal(l4vio_queue_room(queue), 0);
+        fake_device_complete_all(&fixture->device, 16);
+        assert_int_equal(l4vio_descriptor_find_next_used(queue, &length), head);
+        assert_int_equal(l4vio_descriptor_free(queue, head, tail_of(queue, head)), L4VIO_OK);
+    }
+    ring_fixture_free(fixture);
+}
+
+#define DESCRIPTOR_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        DESCRIPTOR_TEST(every_descriptor_is_given_once_and_cleared),
+        DESCRIPTOR_TEST(a_chain_goes_to_the_device_and_comes_back),
+        DESCRIPTOR_TEST(bad_chains_are_refused_and_stay_with_the_caller),
+        DESCRIPTOR_TEST(free_takes_all_or_nothing),
+        DESCRIPTOR_TEST(kept_completions_come_first_and_in_order),
+        DESCRIPTOR_TEST(detach_gives_the_ids_back_to_the_caller),
+        DESCRIPTOR_TEST(a_broken_queue_finds_nothing_but_what_was_kept),
+        DESCRIPTOR_TEST(initialised_again_all_ids_are_free),
+        DESCRIPTOR_TEST(buffer_level_calls_are_refused),
+        cmocka_unit_test(the_largest_queue_works),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
