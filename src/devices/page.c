@@ -184,8 +184,11 @@ int l4vio_device_page_config_queue(struct l4vio_device_page *page, uint32_t queu
         return l4vio_fail(error, L4VIO_ERANGE, "no such queue", queue);
 
     const struct l4vio_page_queue *from = entry(page, queue);
-    if (l4vio_load16_acquire(&from->ready) == 0)
+    if (l4vio_load16_acquire(&from->ready) == 0) {
+        if (!l4vio_device_queue(page->config.device, queue))
+            return l4vio_fail(error, L4VIO_EINVAL, "the queue entry does not say ready", queue);
         return l4vio_device_reset_queue(page->config.device, queue);
+    }
 
     struct l4vio_queue_setup setup = {.size = l4vio_load16(&from->num),
                                       .driver_notify_index =
