@@ -441,7 +441,7 @@ int l4vio_driver_wait(struct l4vio_driver *driver, uint32_t index, uint64_t dead
  * @return the head id (0 or more), or:
  * @retval L4VIO_ETIMEDOUT the deadline passed
  * @retval L4VIO_EPIPE     the peer is gone
- * @retval L4VIO_EIO       DEVICE_NEEDS_RESET or FAILED is set
+ * @retval L4VIO_EIO       DEVICE_NEEDS_RESET or FAILED is set, or the driver is not live
  * @retval L4VIO_EBADPROTO the queue is broken
  * @retval L4VIO_EEXIST    the queue's notification index is not managed
  */

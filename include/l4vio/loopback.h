@@ -85,11 +85,18 @@ int l4vio_loopback_init(struct l4vio_loopback *loopback, struct l4vio_device_pag
                         struct l4vio_error *error);
 
 /**
- * Triggers the driver's object of an index: for struct l4vio_device_page_config.
- * @param loopback struct l4vio_loopback
- * @param index    notification index
+ * Gives the device's notification objects back. The driver is disconnected.
+ * @param loopback the connection
  */
-void l4vio_loopback_trigger(void *loopback, uint32_t index);
+void l4vio_loopback_end(struct l4vio_loopback *loopback);
+
+/**
+ * Triggers the driver's object of an index: for struct l4vio_device_page_config. A device in a thread of
+ * its own holds the lock.
+ * @param self  struct l4vio_loopback
+ * @param index notification index
+ */
+void l4vio_loopback_trigger(void *self, uint32_t index);
 
 /**
  * The object by which the driver notifies the device, to wait for on the device side.

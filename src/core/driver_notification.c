@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/driver_private.h"
+
+int l4vio_driver_fetch_notification(struct l4vio_driver *driver, uint32_t index,
+                                    struct l4vio_error *error)
+{
+    const struct l4vio_transport *transport = &driver->transport;
+    if (index >= driver->notification_count)
+        return l4vio_fail(error, L4VIO_ERANGE, "no room for this notification index", index);
+    struct l4vio_driver_notification *notification = &driver->notifications[index];
+    if (notification->fetched)
+        return L4VIO_OK;
+    struct l4vio_notification object = {.handle = L4VIO_NO_HANDLE};
+    int rc = transport->ops->get_notification(transport->self, index, &object,
+                                              l4vio_driver_control_deadline(driver), error);
+    if (l4vio_driver_outcome(driver, rc))
+        return rc;
+    notification->to_device = object;
+    notification->fetched = true;
+    return L4VIO_OK;
+}
+
+static int bind(struct l4vio_driver *driver, uint32_t index,
+                const struct l4vio_notification *object, struct l4vio_error *error)
+{
+    const struct l4vio_transport *transport = &driver->transport;
+    int rc = transport->ops->bind_notification(transport->self, index, object,
+                                               l4vio_driver_control_deadline(driver), error);
+    return l4vio_driver_outcome(driver, rc);
+}
+
+/* Creates the object of an index if there is none yet, then tells the device of it. */
+static int open_one(struct l4vio_driver *driver, uint32_t index, struct l4vio_error *error)
+{
+    const struct l4vio_platform *platform = &driver->platform;
+    struct l4vio_driver_notification *notification = &driver->notifications[index];
+    bool of_caller = notification->bound && !notification->managed;
+    if (!of_caller && !notification->managed) {
+        if (!driver->manage)
+            return L4VIO_OK;
+        int rc =
+            platform->ops->notification_create(platform->self, &notification->from_device, error);
+        if (rc)
+            return rc;
+        notification->managed = true;
+    }
+    int rc = bind(driver, index, &notification->from_device, error);
+    if (rc == L4VIO_OK)
+        notification->bound = true;
+    return rc;
+}
+
+int l4vio_driver_open_notifications(struct l4vio_driver *driver, struct l4vio_error *error)
+{
+    const struct l4vio_transport *transport = &driver->transport;
+    int rc = l4vio_driver_fetch_notification(driver, 0, error);
+    for (uint32_t i = 0; rc == L4VIO_OK && i < driver->notification_count; i++)
+        rc = open_one(driver, i, error);
+    if (rc)
+        return rc;
+    driver->config_pending = 0;
+    if (driver->config_notify_index >= driver->notification_count && driver->manage)
+        return l4vio_fail(error, L4VIO_EINVAL, "no notification for configuration changes",
+                          driver->config_notify_index);
+    rc = transport->ops->set_config_notify(transport->self, driver->config_notify_index, 0);
+    if (l4vio_driver_outcome(driver, rc))
+        return l4vio_fail(error, rc, "the notification for configuration changes was refused",
+                          driver->config_notify_index);
+    return L4VIO_OK;
+}
+
+void l4vio_driver_drop_fetched(struct l4vio_driver *driver)
+{
+    const struct l4vio_transport *transport = &driver->transport;
+    const struct l4vio_platform *platform = &driver->platform;
+    for (unsigned i = 0; i < driver->notification_count; i++) {
+        struct l4vio_driver_notification *notification = &driver->notifications[i];
+        if (notification->to_device.handle != L4VIO_NO_HANDLE) {
+            if (transport->ops->release_notification)
+                transport->ops->release_notification(transport->self, &notification->to_device);
+            else
+                platform->ops->notification_destroy(platform->self, &notification->to_device);
+        }
+        notification->to_device.handle = L4VIO_NO_HANDLE;
+        notification->fetched = false;
+    }
+}
+
+void l4vio_driver_close_notifications(struct l4vio_driver *driver)
+{
+    const struct l4vio_platform *platform = &driver->platform;
+    l4vio_driver_drop_fetched(driver);
+    for (unsigned i = 0; i < driver->notification_count; i++) {
+        struct l4vio_driver_notification *notification = &driver->notifications[i];
+        if (notification->managed)
+            platform->ops->notification_destroy(platform->self, &notification->from_device);
+        notification->from_device.handle = L4VIO_NO_HANDLE;
+        notification->managed = false;
+        notification->bound = false;
+    }
+}
+
+static void keep_bound(struct l4vio_driver *driver, uint32_t index,
+                       const struct l4vio_notification *object)
+{
+    const struct l4vio_platform *platform = &driver->platform;
+    if (index >= driver->notification_count)
+        return;
+    struct l4vio_driver_notification *notification = &driver->notifications[index];
+    if (notification->managed)
+        platform->ops->notification_destroy(platform->self, &notification->from_device);
+    notification->from_device = *object;
+    notification->managed = false;
+    notification->bound = true;
+}
+
+int l4vio_driver_bind_notification(struct l4vio_driver *driver, uint32_t index,
+                                   const struct l4vio_notification *notification,
+                                   struct l4vio_error *error)
+{
+    if (notification->handle == L4VIO_NO_HANDLE)
+        return l4vio_fail(error, L4VIO_EINVAL, "an empty notification", index);
+    l4vio_driver_lock(driver);
+    int rc = l4vio_driver_check_usable(driver, error);
+    if (rc == L4VIO_OK && index >= driver->identity.notification_count)
+        rc = l4vio_fail(error, L4VIO_ERANGE, "the device has no such notification index", index);
+    if (rc == L4VIO_OK)
+        rc = bind(driver, index, notification, error);
+    if (rc == L4VIO_OK)
+        keep_bound(driver, index, notification);
+    l4vio_driver_unlock(driver);
+    return rc;
+}
+
+const struct l4vio_notification *l4vio_driver_notification(const struct l4vio_driver *driver,
+                                                           uint32_t index)
+{
+    if (driver->state == L4VIO_DRIVER_CLOSED || index >= driver->notification_count)
+        return NULL;
+    const struct l4vio_driver_notification *notification = &driver->notifications[index];
+    return notification->managed ? &notification->from_device : NULL;
+}
+
+int l4vio_driver_drain_notification(struct l4vio_driver *driver, uint32_t index)
+{
+    const struct l4vio_platform *platform = &driver->platform;
+    const struct l4vio_notification *notification = l4vio_driver_notification(driver, index);
+    if (!notification)
+        return L4VIO_EEXIST;
+    /* Before draining, so that what arrives afterwards is waited for again. */
+    if (index == driver->config_notify_index)
+        __atomic_store_n(&driver->config_pending, 0, __ATOMIC_RELAXED);
+    return platform->ops->notification_drain(platform->self, notification);
+}

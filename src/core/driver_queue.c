@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+#include <l4vio/virtqueue.h>
+
+#include "core/driver_private.h"
+#include "core/queue_state.h"
+
+static int size_max(struct l4vio_driver *driver, uint32_t queue, struct l4vio_error *error)
+{
+    const struct l4vio_transport *transport = &driver->transport;
+    if (driver->state == L4VIO_DRIVER_CLOSED)
+        return l4vio_fail(error, L4VIO_EPIPE, "not connected", 0);
+    if (queue >= driver->identity.queue_count)
+        return l4vio_fail(error, L4VIO_ERANGE, "the device has no such queue", queue);
+    int max = transport->ops->queue_size_max(transport->self, queue, error);
+    if (l4vio_driver_outcome(driver, max) < 0)
+        return max;
+    return max ? max : l4vio_fail(error, L4VIO_ERANGE, "the device has no such queue", queue);
+}
+
+int l4vio_driver_queue_size_max(struct l4vio_driver *driver, uint32_t queue,
+                                struct l4vio_error *error)
+{
+    l4vio_driver_lock(driver);
+    int max = size_max(driver, queue, error);
+    l4vio_driver_unlock(driver);
+    return max;
+}
+
+static int check_setup(struct l4vio_driver *driver, uint32_t queue,
+                       const struct l4vio_queue_setup *setup, struct l4vio_error *error)
+{
+    int max = size_max(driver, queue, error);
+    if (max < 0)
+        return max;
+    if (!l4vio_virtqueue_size_valid(setup->size))
+        return l4vio_fail(error, L4VIO_EINVAL, "queue size not a power of two up to 32768",
+                          setup->size);
+    if (setup->size > max)
+        return l4vio_fail(error, L4VIO_EINVAL, "queue size above what the device allows",
+                          (uint64_t)max);
+    if (setup->desc_address % VIRTQ_DESC_ALIGN || setup->avail_address % VIRTQ_AVAIL_ALIGN ||
+        setup->used_address % VIRTQ_USED_ALIGN)
+        return l4vio_fail(error, L4VIO_EINVAL, "an area of the queue is not aligned",
+                          setup->desc_address);
+    return L4VIO_OK;
+}
+
+static int configure(struct l4vio_driver *driver, uint32_t queue,
+                     const struct l4vio_queue_setup *setup, struct l4vio_error *error)
+{
+    const struct l4vio_transport *transport = &driver->transport;
+    int rc = transport->ops->config_queue(transport->self, queue, setup,
+                                          l4vio_driver_control_deadline(driver), error);
+    if (l4vio_driver_outcome(driver, rc))
+        return l4vio_driver_give_up(driver, rc);
+    l4vio_driver_trace(driver, L4VIO_TRACE_QUEUE_READY, queue, setup->size, 0);
+    return L4VIO_OK;
+}
+
+/* The index by which the device hears of a queue: its own choice where it makes one. */
+static int device_index(struct l4vio_driver *driver, uint32_t queue, uint16_t *index,
+                        struct l4vio_error *error)
+{
+    const struct l4vio_transport *transport = &driver->transport;
+    if (transport->ops->device_notify_index) {
+        int fixed = transport->ops->device_notify_index(transport->self, queue, error);
+        if (l4vio_driver_outcome(driver, fixed) < 0)
+            return fixed;
+        *index = (uint16_t)fixed;
+    }
+    return l4vio_driver_fetch_notification(driver, *index, error);
+}
+
+/* Features first, then queues (B10), whatever the caller's order. */
+static int config_queue(struct l4vio_driver *driver, uint32_t queue,
+                        struct l4vio_queue_setup *setup, struct l4vio_error *error)
+{
+    int rc = l4vio_driver_settle(driver, error);
+    if (rc == L4VIO_OK)
+        rc = check_setup(driver, queue, setup, error);
+    if (rc == L4VIO_OK)
+        rc = device_index(driver, queue, &setup->device_notify_index, error);
+    return rc ? rc : configure(driver, queue, setup, error);
+}
+
+int l4vio_driver_config_queue(struct l4vio_driver *driver, uint32_t queue, uint16_t size,
+                              uint64_t desc_address, uint64_t avail_address, uint64_t used_address,
+                              struct l4vio_error *error)
+{
+    struct l4vio_queue_setup setup = {.size = size,
+                                      .desc_address = desc_address,
+                                      .avail_address = avail_address,
+                                      .used_address = used_address};
+    l4vio_driver_lock(driver);
+    int rc = config_queue(driver, queue, &setup, error);
+    l4vio_driver_unlock(driver);
+    return rc;
+}
+
+static int check_attach(struct l4vio_driver *driver, const struct l4vio_queue *queue,
+                        struct l4vio_error *error)
+{
+    if (queue->live)
+        return l4vio_fail(error, L4VIO_EBUSY, "the queue is live already", queue->index);
+    if (queue->broken)
+        return l4vio_fail(error, queue->broken, "the queue is broken: initialise its rings first",
+                          queue->index);
+    /* Objects that the library did not make may be bound later, at any index of the device. */
+    uint32_t indexes =
+        driver->manage ? driver->notification_count : driver->identity.notification_count;
+    if (queue->driver_notify_index >= indexes)
+        return l4vio_fail(error, L4VIO_ERANGE, "no notification object for this index",
+                          queue->driver_notify_index);
+    return L4VIO_OK;
+}
+
+static int attach(struct l4vio_driver *driver, struct l4vio_queue *queue, struct l4vio_error *error)
+{
+    int rc = l4vio_driver_settle(driver, error);
+    if (rc == L4VIO_OK)
+        rc = check_attach(driver, queue, error);
+    if (rc)
+        return rc;
+    struct l4vio_queue_setup setup = {.size = queue->size,
+                                      .driver_notify_index = queue->driver_notify_index,
+                                      .device_notify_index = queue->device_notify_index,
+                                      .desc_address = queue->desc_address,
+                                      .avail_address = queue->avail_address,
+                                      .used_address = queue->used_address};
+    rc = config_queue(driver, queue->index, &setup, error);
+    queue->device_notify_index = setup.device_notify_index;
+    /* Without an answer the device may have taken the queue: it counts as live until a reset. */
+    if (rc && rc != L4VIO_ETIMEDOUT && rc != L4VIO_EPIPE)
+        return rc;
+    queue->live = true;
+    queue->next = driver->queues;
+    driver->queues = queue;
+    return rc;
+}
+
+int l4vio_driver_attach_queue(struct l4vio_driver *driver, struct l4vio_queue *queue,
+                              struct l4vio_error *error)
+{
+    l4vio_driver_lock(driver);
+    int rc = attach(driver, queue, error);
+    l4vio_driver_unlock(driver);
+    return rc;
+}
+
+static void forget_queue(struct l4vio_driver *driver, struct l4vio_queue *queue)
+{
+    struct l4vio_queue **link = &driver->queues;
+    while (*link && *link != queue)
+        link = &(*link)->next;
+    if (*link)
+        *link = queue->next;
+    queue->next = NULL;
+    queue->live = false;
+}
+
+void l4vio_driver_forget_queues(struct l4vio_driver *driver)
+{
+    while (driver->queues)
+        forget_queue(driver, driver->queues);
+}
+
+static int reset_queue(struct l4vio_driver *driver, struct l4vio_queue *queue,
+                       struct l4vio_error *error)
+{
+    const struct l4vio_transport *transport = &driver->transport;
+    int rc = l4vio_driver_check_usable(driver, error);
+    if (rc)
+        return rc;
+    if (!queue->live)
+        return l4vio_fail(error, L4VIO_EINVAL, "the queue is not live", queue->index);
+    if (!transport->ops->reset_queue)
+        return l4vio_fail(error, L4VIO_ENOSYS, "one queue alone cannot be reset here",
+                          queue->index);
+    rc = transport->ops->reset_queue(transport->self, queue->index,
+                                     l4vio_driver_control_deadline(driver), error);
+    if (l4vio_driver_outcome(driver, rc))
+        return rc;
+    forget_queue(driver, queue);
+    l4vio_driver_trace(driver, L4VIO_TRACE_RESET, queue->index, 0, 0);
+    return L4VIO_OK;
+}
+
+int l4vio_driver_reset_queue(struct l4vio_driver *driver, struct l4vio_queue *queue,
+                             struct l4vio_error *error)
+{
+    l4vio_driver_lock(driver);
+    int rc = reset_queue(driver, queue, error);
+    l4vio_driver_unlock(driver);
+    return rc;
+}
+
+int l4vio_driver_notify(struct l4vio_driver *driver, struct l4vio_queue *queue)
+{
+    const struct l4vio_transport *transport = &driver->transport;
+    if (driver->state != L4VIO_DRIVER_LIVE) {
+        /* Until DRIVER_OK the queue itself remembers: its kick index stays behind. */
+        return l4vio_driver_check_usable(driver, NULL);
+    }
+    if (!l4vio_queue_needs_kick(queue))
+        return L4VIO_OK;
+    uint16_t index = queue->device_notify_index;
+    if (index >= driver->notification_count)
+        return L4VIO_ERANGE;
+    int rc = transport->ops->kick(transport->self, queue->index, queue->index,
+                                  &driver->notifications[index].to_device);
+    if (rc)
+        return rc;
+    l4vio_count(&queue->counters.kicks_sent, 1);
+    l4vio_driver_trace(driver, L4VIO_TRACE_KICK, queue->index, queue->published_index, 0);
+    return L4VIO_OK;
+}
+
+int l4vio_driver_send_kicks(struct l4vio_driver *driver)
+{
+    for (struct l4vio_queue *queue = driver->queues; queue; queue = queue->next) {
+        int rc = l4vio_driver_notify(driver, queue);
+        if (rc)
+            return rc;
+    }
+    return L4VIO_OK;
+}
+
+int l4vio_driver_send(struct l4vio_driver *driver, struct l4vio_queue *queue, uint16_t head)
+{
+    int rc = l4vio_descriptor_enqueue(queue, head);
+    return rc ? rc : l4vio_driver_notify(driver, queue);
+}

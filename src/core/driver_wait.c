@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/driver_private.h"
+#include "core/driver_sleep.h"
+#include "core/ordering.h"
+#include "core/queue_state.h"
+
+/* Looks at the ring between two looks at the clock. */
+#define SPINS_PER_CLOCK 32u
+/* Completions taken at once while draining. */
+#define DRAIN_BATCH 16u
+
+/* Where to look: at the used rings, and at completions that were kept if they will do. */
+struct look {
+    struct l4vio_queue *const *queues;
+    unsigned count;
+    bool kept_too;
+};
+
+static bool has_kept(const struct l4vio_queue *queue)
+{
+    return queue->descriptors && queue->kept_head != L4VIO_EOQ;
+}
+
+/* Index of a queue with something to take, or -1. */
+static int look(const struct look *at)
+{
+    for (unsigned i = 0; i < at->count; i++) {
+        if (l4vio_queue_has_used(at->queues[i]) || (at->kept_too && has_kept(at->queues[i])))
+            return (int)i;
+    }
+    return -1;
+}
+
+static void disarm(const struct look *at)
+{
+    for (unsigned i = 0; i < at->count; i++)
+        l4vio_queue_disarm(at->queues[i]);
+}
+
+/* Asks for notifications, looks again: see B6. */
+static int arm(const struct look *at)
+{
+    int found = -1;
+    for (unsigned i = 0; i < at->count; i++) {
+        if (l4vio_queue_arm(at->queues[i]) && found < 0)
+            found = (int)i;
+    }
+    return found;
+}
+
+static int spin(const struct l4vio_driver *driver, const struct look *at, uint64_t deadline_ns)
+{
+    if (driver->spin_ns == 0)
+        return -1;
+    uint64_t end = l4vio_driver_deadline(driver, driver->spin_ns);
+    if (end > deadline_ns)
+        end = deadline_ns;
+    disarm(at);
+    do {
+        for (unsigned i = 0; i < SPINS_PER_CLOCK; i++) {
+            int found = look(at);
+            if (found >= 0)
+                return found;
+            l4vio_relax();
+        }
+    } while (l4vio_driver_now(driver) < end);
+    return -1;
+}
+
+static void count_wakeup(const struct l4vio_driver *driver, const struct look *at, int found)
+{
+    struct l4vio_queue *queue = at->queues[found < 0 ? 0 : found];
+    l4vio_count(&queue->counters.wakeups, 1);
+    if (found < 0)
+        l4vio_count(&queue->counters.spurious_wakeups, 1);
+    l4vio_driver_trace(driver, L4VIO_TRACE_WAKE, queue->index, found < 0, 0);
+}
+
+/* Sleeps until something was found (returned) or nothing will be (negative code). */
+static int sleep_for(struct l4vio_driver *driver, const struct look *at,
+                     struct l4vio_driver_sleep *sleep, uint64_t deadline_ns)
+{
+    for (;;) {
+        int found = arm(at);
+        if (found >= 0)
+            return found;
+        int rc = l4vio_driver_device_fault(driver);
+        if (rc == L4VIO_OK)
+            rc = l4vio_driver_sleep(driver, sleep, deadline_ns);
+        found = look(at);
+        if (rc == L4VIO_OK)
+            count_wakeup(driver, at, found);
+        if (found >= 0)
+            return found;
+        int fault = l4vio_driver_sleep_fault(driver, sleep);
+        if (fault)
+            rc = fault;
+        if (rc != L4VIO_OK && rc != L4VIO_EAGAIN) {
+            /* What was used before the end is delivered first. */
+            found = look(at);
+            return found >= 0 ? found : rc;
+        }
+    }
+}
+
+static int wait_for(struct l4vio_driver *driver, const struct look *at, uint64_t deadline_ns)
+{
+    struct l4vio_driver_sleep sleep;
+    int rc = l4vio_driver_sleep_init(driver, &sleep, at->queues, at->count);
+    if (rc == L4VIO_EEXIST)
+        return rc;
+    int found = look(at);
+    if (found >= 0)
+        return found;
+    if (rc)
+        return rc;
+    found = spin(driver, at, deadline_ns);
+    if (found >= 0)
+        return found;
+    rc = sleep_for(driver, at, &sleep, deadline_ns);
+    if (rc >= 0)
+        /* While the caller takes completions, further notifications would be for nothing. */
+        disarm(at);
+    else if (rc == L4VIO_ETIMEDOUT)
+        l4vio_driver_count(&driver->counters.timeouts);
+    return rc;
+}
+
+int l4vio_driver_wait_any(struct l4vio_driver *driver, struct l4vio_queue *const *queues,
+                          unsigned count, uint64_t deadline_ns)
+{
+    if (count == 0 || count > L4VIO_DRIVER_WAIT_QUEUES_MAX)
+        return L4VIO_EINVAL;
+    struct look at = {.queues = queues, .count = count, .kept_too = true};
+    return wait_for(driver, &at, deadline_ns);
+}
+
+/* Waits for one queue; a broken one has nothing to take. */
+static int wait_one(struct l4vio_driver *driver, struct l4vio_queue *queue, bool kept_too,
+                    uint64_t deadline_ns)
+{
+    struct look at = {.queues = &queue, .count = 1, .kept_too = kept_too};
+    int rc = wait_for(driver, &at, deadline_ns);
+    if (rc < 0)
+        return rc;
+    return queue->broken && !(kept_too && has_kept(queue)) ? queue->broken : L4VIO_OK;
+}
+
+int l4vio_driver_wait_used(struct l4vio_driver *driver, struct l4vio_queue *queue,
+                           uint64_t deadline_ns)
+{
+    return wait_one(driver, queue, true, deadline_ns);
+}
+
+int l4vio_driver_wait_for_next_used(struct l4vio_driver *driver, struct l4vio_queue *queue,
+                                    uint32_t *length_bytes, uint64_t deadline_ns)
+{
+    if (!queue->descriptors)
+        return L4VIO_EINVAL;
+    for (;;) {
+        uint16_t head = l4vio_descriptor_find_next_used(queue, length_bytes);
+        if (head != L4VIO_EOQ)
+            return head;
+        int rc = wait_one(driver, queue, true, deadline_ns);
+        if (rc)
+            return rc;
+    }
+}
+
+int l4vio_driver_send_and_wait(struct l4vio_driver *driver, struct l4vio_queue *queue,
+                               uint16_t head, uint32_t *length_bytes, uint64_t deadline_ns)
+{
+    int rc = l4vio_driver_check_usable(driver, NULL);
+    if (rc == L4VIO_OK && driver->state != L4VIO_DRIVER_LIVE)
+        rc = L4VIO_EINVAL;
+    if (rc == L4VIO_OK)
+        rc = l4vio_driver_send(driver, queue, head);
+    while (rc == L4VIO_OK) {
+        uint32_t length = 0;
+        uint16_t used = l4vio_descriptor_take_used(queue, &length);
+        if (used == head) {
+            if (length_bytes)
+                *length_bytes = length;
+            return L4VIO_OK;
+        }
+        /* Somebody else's: kept for whoever asks next, never lost. */
+        if (used != L4VIO_EOQ)
+            rc = l4vio_descriptor_keep(queue, used, length);
+        else
+            rc = wait_one(driver, queue, false, deadline_ns);
+    }
+    return rc;
+}
+
+int l4vio_driver_wait_room(struct l4vio_driver *driver, struct l4vio_queue *queue, unsigned entries,
+                           uint64_t deadline_ns)
+{
+    if (queue->broken)
+        return queue->broken;
+    if (entries > l4vio_queue_size(queue))
+        return L4VIO_E2BIG;
+    if (l4vio_queue_room(queue) >= entries)
+        return 0;
+    int rc = wait_one(driver, queue, true, deadline_ns);
+    return rc ? rc : 1;
+}
+
+int l4vio_driver_drain(struct l4vio_driver *driver, struct l4vio_queue *queue,
+                       void (*completed)(void *context, const struct l4vio_completion *completion),
+                       void *context, uint64_t deadline_ns)
+{
+    struct l4vio_completion completions[DRAIN_BATCH];
+    l4vio_queue_publish(queue);
+    int rc = l4vio_driver_notify(driver, queue);
+    /* Even if the device cannot be told: what it has used already is there to be taken. */
+    for (;;) {
+        int taken = l4vio_queue_get_used(queue, completions, DRAIN_BATCH);
+        if (taken < 0)
+            return taken;
+        for (int i = 0; completed && i < taken; i++)
+            completed(context, &completions[i]);
+        if (l4vio_queue_in_flight(queue) == 0)
+            return L4VIO_OK;
+        if (taken == 0 && rc == L4VIO_OK)
+            rc = wait_one(driver, queue, true, deadline_ns);
+        else if (taken == 0)
+            return rc;
+    }
+}
+
+/*
+ * Queues that were told to be silent by an earlier wait speak up again. True if one of them has
+ * something of which there was no notification.
+ */
+static bool arm_silent_queues(const struct l4vio_driver *driver, uint32_t index)
+{
+    bool missed = false;
+    for (struct l4vio_queue *queue = driver->queues; queue; queue = queue->next) {
+        if (queue->driver_notify_index == index && l4vio_queue_is_disarmed(queue))
+            missed |= l4vio_queue_arm(queue);
+    }
+    return missed;
+}
+
+int l4vio_driver_wait(struct l4vio_driver *driver, uint32_t index, uint64_t deadline_ns)
+{
+    const struct l4vio_platform *platform = &driver->platform;
+    const struct l4vio_transport *transport = &driver->transport;
+    if (driver->state == L4VIO_DRIVER_CLOSED)
+        return L4VIO_EPIPE;
+    const struct l4vio_notification *notification = l4vio_driver_notification(driver, index);
+    if (!notification)
+        return L4VIO_EEXIST;
+    bool missed = arm_silent_queues(driver, index);
+    intptr_t peer = transport->ops->peer_handle(transport->self);
+    for (;;) {
+        if (l4vio_driver_drain_notification(driver, index) > 0 || missed)
+            return L4VIO_OK;
+        if (transport->ops->peer_alive(transport->self))
+            return L4VIO_EPIPE;
+        uint64_t now = l4vio_driver_now(driver);
+        if (now >= deadline_ns) {
+            l4vio_driver_count(&driver->counters.timeouts);
+            return L4VIO_ETIMEDOUT;
+        }
+        uint64_t until = deadline_ns;
+        if (peer == L4VIO_NO_HANDLE && deadline_ns - now > L4VIO_DRIVER_SLICE_NS)
+            until = now + L4VIO_DRIVER_SLICE_NS;
+        platform->ops->wait(platform->self, notification, 1, peer, until);
+        transport->ops->acknowledge(transport->self);
+    }
+}
