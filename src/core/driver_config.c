@@ -11,7 +11,7 @@ static int check_window(const struct l4vio_driver *driver, uint32_t offset_bytes
     const struct l4vio_transport *transport = &driver->transport;
     if (width_bytes != 1 && width_bytes != 2 && width_bytes != 4 && width_bytes != 8)
         return l4vio_fail(error, L4VIO_EINVAL, "no such width of a field", width_bytes);
-    if (offset_bytes % width_bytes || size_bytes % width_bytes)
+    if ((offset_bytes | size_bytes) & (width_bytes - 1))
         return l4vio_fail(error, L4VIO_EINVAL, "not a multiple of the field's width", offset_bytes);
     uint32_t limit = transport->ops->config_size(transport->self);
     if (offset_bytes > limit || size_bytes > limit - offset_bytes)

@@ -19,7 +19,7 @@ static int check(struct l4vio_l4 *l4, uint32_t offset_bytes, uint32_t size_bytes
     if (offset_bytes > limit || size_bytes > limit - offset_bytes)
         return l4vio_fail(error, L4VIO_ERANGE, "past the end of the device configuration", limit);
     if (width_bytes == 0 || width_bytes > 8 || (width_bytes & (width_bytes - 1)) ||
-        offset_bytes % width_bytes || size_bytes % width_bytes)
+        ((offset_bytes | size_bytes) & (width_bytes - 1)))
         return l4vio_fail(error, L4VIO_EINVAL, "not a field of this width", width_bytes);
     return L4VIO_OK;
 }
