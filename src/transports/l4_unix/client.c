@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/* Connecting and the hello. */
+#include "transports/l4_unix/client.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "platforms/linux/linux.h"
+
+#define DEFAULT_TIMEOUT_NS UINT64_C(5000000000)
+
+static int connect_error(int system_error, struct l4vio_error *error)
+{
+    uint64_t value = (uint64_t)system_error;
+
+    switch (system_error) {
+    case ENOENT:
+    case ENOTDIR:
+        return l4vio_fail(error, L4VIO_ENOENT, "no socket at that path", value);
+    case ECONNREFUSED:
+        return l4vio_fail(error, L4VIO_ENOENT, "nobody listens at that path", value);
+    case EACCES:
+    case EPERM:
+        return l4vio_fail(error, L4VIO_EACCES, "not allowed to connect", value);
+    case EPROTOTYPE:
+        return l4vio_fail(error, L4VIO_EBADPROTO, "the socket is of something else", value);
+    default:
+        return l4vio_fail(error, l4vio_linux_code(system_error), "cannot connect", value);
+    }
+}
+
+/* A full backlog is the only thing to wait for, and nothing tells when it has room again. */
+static int connect_until(int fd, const struct sockaddr_un *address, uint64_t deadline_ns,
+                         struct l4vio_error *error)
+{
+    const struct timespec pause = {0, 1000000};
+
+    while (connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0) {
+        if (errno != EAGAIN && errno != EINTR)
+            return connect_error(errno, error);
+        if (l4vio_linux_deadline(0) >= deadline_ns)
+            return l4vio_fail(error, L4VIO_ETIMEDOUT, "the server accepts no connection", 0);
+        nanosleep(&pause, NULL);
+    }
+    return L4VIO_OK;
+}
+
+static int wait_readable(int fd, uint64_t deadline_ns)
+{
+    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+    struct timespec storage;
+    int ready = ppoll(&poll_fd, 1, l4vio_linux_timeout(deadline_ns, &storage), NULL);
+
+    return ready == 0 ? L4VIO_ETIMEDOUT : L4VIO_OK;
+}
+
+static int check_hello(struct l4vio_l4_client *client, const struct l4vio_unix_packet *packet,
+                       struct l4vio_error *error)
+{
+    const struct l4vio_unix_hello *hello = &packet->u.hello;
+    bool valid = false;
+
+    if (packet->size != sizeof(*hello) || packet->fd_count != 0 ||
+        l4vio_swap32(hello->magic) != L4VIO_UNIX_MAGIC)
+        return l4vio_fail(error, L4VIO_EBADPROTO, "the socket is of something else", packet->size);
+    if (l4vio_swap32(hello->version) != L4VIO_UNIX_VERSION)
+        return l4vio_fail(error, L4VIO_ENOSYS, "the server speaks another version",
+                          l4vio_swap32(hello->version));
+    int result = l4vio_unix_decode_result(l4vio_swap32(hello->result), &valid);
+    if (!valid || !l4vio_unix_all_zero(hello->reserved, sizeof(hello->reserved)))
+        return l4vio_fail(error, L4VIO_EBADPROTO, "the server's hello is not valid", 0);
+    if (result == L4VIO_EPERM)
+        return l4vio_fail(error, result, "the server refuses this user", 0);
+    if (result == L4VIO_EBUSY)
+        return l4vio_fail(error, result, "the server has as many clients as it takes", 0);
+    if (result < 0)
+        return l4vio_fail(error, result, "the server refuses the connection", 0);
+    client->extensions = l4vio_swap32(hello->extensions);
+    return L4VIO_OK;
+}
+
+/*
+ * A server that refuses us may answer before it has read our hello, and hang up: sending then fails,
+ * and so does the first receive (connection reset), yet the answer lies there to be read.
+ */
+static int exchange_hello(struct l4vio_l4_client *client, uint64_t deadline_ns,
+                          struct l4vio_error *error)
+{
+    struct l4vio_unix_hello hello = {.magic = l4vio_swap32(L4VIO_UNIX_MAGIC),
+                                     .version = l4vio_swap32(L4VIO_UNIX_VERSION)};
+    struct l4vio_unix_packet packet;
+    unsigned ends = 0;
+
+    l4vio_unix_send(client->socket, &hello, sizeof(hello), -1);
+    for (;;) {
+        int result = l4vio_unix_receive(client->socket, &packet);
+        if (result == L4VIO_OK) {
+            result = check_hello(client, &packet, error);
+            l4vio_unix_close_fds(&packet);
+            return result;
+        }
+        if (result == L4VIO_EBADPROTO || (result == L4VIO_EPIPE && ++ends == 2))
+            return l4vio_fail(error, L4VIO_EBADPROTO, "the socket is of something else", 0);
+        if (result == L4VIO_EAGAIN && wait_readable(client->socket, deadline_ns) < 0)
+            return l4vio_fail(error, L4VIO_ETIMEDOUT, "the server does not answer the hello", 0);
+    }
+}
+
+static int open_connection(struct l4vio_l4_client *client, const char *path, uint64_t timeout_ns,
+                           struct l4vio_error *error)
+{
+    uint64_t deadline_ns = l4vio_linux_deadline(timeout_ns ? timeout_ns : DEFAULT_TIMEOUT_NS);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t length = strlen(path);
+
+    if (length == 0 || length >= sizeof(address.sun_path))
+        return l4vio_fail(error, L4VIO_EINVAL, "socket path is empty or too long", length);
+    memcpy(address.sun_path, path, length + 1);
+    client->socket = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (client->socket < 0)
+        return l4vio_fail(error, l4vio_linux_code(errno), "socket cannot be created",
+                          (uint64_t)errno);
+    int result = connect_until(client->socket, &address, deadline_ns, error);
+    return result < 0 ? result : exchange_hello(client, deadline_ns, error);
+}
+
+int l4vio_l4_client_connect(const char *path, const struct l4vio_platform *platform,
+                            uint64_t timeout_ns, struct l4vio_l4_client **out,
+                            struct l4vio_transport *transport, struct l4vio_error *error)
+{
+    struct l4vio_l4_client *client = calloc(1, sizeof(*client));
+
+    if (!client)
+        return l4vio_fail(error, L4VIO_ENOMEM, "out of memory", 0);
+    pthread_mutex_init(&client->lock, NULL);
+    atomic_init(&client->dead, false);
+    client->platform = *platform;
+    client->socket = -1;
+    int result = open_connection(client, path, timeout_ns, error);
+    if (result < 0) {
+        l4vio_l4_client_free(client);
+        return result;
+    }
+    *transport = l4vio_l4_init(&client->l4, &l4vio_l4_client_calls, client, platform);
+    *out = client;
+    return L4VIO_OK;
+}
+
+void l4vio_l4_client_free(struct l4vio_l4_client *client)
+{
+    if (!client)
+        return;
+    if (client->socket >= 0)
+        close(client->socket);
+    pthread_mutex_destroy(&client->lock);
+    free(client);
+}

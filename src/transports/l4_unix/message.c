@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+#include "transports/l4_unix/message.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "l4vio/error.h"
+
+int l4vio_unix_send(int socket, const void *bytes, size_t size, int fd)
+{
+    union {
+        struct cmsghdr header;
+        unsigned char space[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec iovec = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = size};
+    struct msghdr message = {.msg_iov = &iovec, .msg_iovlen = 1};
+
+    if (fd >= 0) {
+        memset(&control, 0, sizeof(control));
+        message.msg_control = &control;
+        message.msg_controllen = sizeof(control.space);
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+    }
+    for (;;) {
+        ssize_t sent = sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent == (ssize_t)size)
+            return L4VIO_OK;
+        if (sent < 0 && errno == EINTR)
+            continue;
+        /* ETOOMANYREFS: too many descriptors of this user are on their way in sockets. */
+        if (sent < 0 && (errno == EAGAIN || errno == ENOBUFS || errno == ETOOMANYREFS))
+            return L4VIO_EAGAIN;
+        return L4VIO_EPIPE;
+    }
+}
+
+static void collect_fds(struct msghdr *message, struct l4vio_unix_packet *packet)
+{
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header;
+         header = CMSG_NXTHDR(message, header)) {
+        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+            continue;
+        size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < count && packet->fd_count < L4VIO_UNIX_PACKET_FDS; i++) {
+            memcpy(&packet->fds[packet->fd_count], CMSG_DATA(header) + i * sizeof(int),
+                   sizeof(int));
+            packet->fd_count++;
+        }
+    }
+}
+
+int l4vio_unix_receive(int socket, struct l4vio_unix_packet *packet)
+{
+    /* The kernel fills at most this many descriptors in and drops the rest with MSG_CTRUNC. */
+    union {
+        struct cmsghdr header;
+        unsigned char space[CMSG_LEN(L4VIO_UNIX_PACKET_FDS * sizeof(int))];
+    } control;
+    struct iovec iovec = {.iov_base = packet->u.bytes, .iov_len = sizeof(packet->u.bytes)};
+    struct msghdr message = {.msg_iov = &iovec,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = CMSG_LEN(L4VIO_UNIX_PACKET_FDS * sizeof(int))};
+    ssize_t got;
+
+    memset(packet, 0, sizeof(*packet));
+    memset(&control, 0, sizeof(control));
+    do {
+        got = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0)
+        return errno == EAGAIN ? L4VIO_EAGAIN : L4VIO_EPIPE;
+    collect_fds(&message, packet);
+    if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+        l4vio_unix_close_fds(packet);
+        return L4VIO_EBADPROTO;
+    }
+    if (got == 0) { /* The end; an empty packet is taken for it. */
+        l4vio_unix_close_fds(packet);
+        return L4VIO_EPIPE;
+    }
+    packet->size = (size_t)got;
+    return L4VIO_OK;
+}
+
+int l4vio_unix_take_fd(struct l4vio_unix_packet *packet)
+{
+    if (packet->fd_count != 1)
+        return -1;
+    packet->fd_count = 0;
+    return packet->fds[0];
+}
+
+void l4vio_unix_close_fds(struct l4vio_unix_packet *packet)
+{
+    for (unsigned i = 0; i < packet->fd_count; i++)
+        close(packet->fds[i]);
+    packet->fd_count = 0;
+}
+
+bool l4vio_unix_all_zero(const void *bytes, size_t count)
+{
+    const unsigned char *byte = bytes;
+
+    for (size_t i = 0; i < count; i++) {
+        if (byte[i])
+            return false;
+    }
+    return true;
+}
