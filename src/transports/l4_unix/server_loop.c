@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+/* The main thread: accepts, hears calls, minds the time, ends clients. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "platforms/linux/linux.h"
+#include "transports/l4_unix/server.h"
+
+#define EVENTS          64
+#define ACCEPTS_AT_ONCE 16
+
+/* How often a driver that writes to `cmd` without telling is looked at, before and after DRIVER_OK. */
+#define LOOK_STARTING_NS UINT64_C(2000000)
+#define LOOK_LIVE_NS     UINT64_C(50000000)
+
+void l4vio_client_poll(struct l4vio_served_client *client, bool on)
+{
+    struct l4vio_event event = {
+        .generation = client->generation, .slot = client->slot, .source = L4VIO_SOURCE_SOCKET};
+
+    if (client->polled == on || client->socket < 0)
+        return;
+    client->polled = on;
+    if (!on)
+        epoll_ctl(client->server->epoll, EPOLL_CTL_DEL, client->socket, NULL);
+    else if (l4vio_server_watch(client->server->epoll, client->socket, EPOLLIN, event) < 0)
+        l4vio_client_end(client, "cannot be listened to");
+}
+
+void l4vio_client_end(struct l4vio_served_client *client, const char *why)
+{
+    struct l4vio_l4_server *server = client->server;
+
+    if (client->state == L4VIO_CLIENT_ENDING)
+        return;
+    l4vio_server_log(server, "client %u: %s", client->generation, why);
+    if (client->state == L4VIO_CLIENT_READY)
+        atomic_fetch_add(&server->gone, 1);
+    else
+        server->silent--;
+    l4vio_client_poll(client, false);
+    close(client->socket);
+    client->socket = -1;
+    client->state = L4VIO_CLIENT_ENDING;
+    client->command_waits = false;
+    if (client->call_waits)
+        l4vio_unix_close_fds(&client->waiting);
+    client->call_waits = false;
+    if (l4vio_client_stop(client))
+        l4vio_client_go_on(client);
+}
+
+static bool allowed(const struct l4vio_l4_server_config *config, uid_t uid)
+{
+    if (!config->allowed_uids)
+        return uid == geteuid() || uid == 0;
+    for (unsigned i = 0; i < config->allowed_uid_count; i++) {
+        if (config->allowed_uids[i] == uid)
+            return true;
+    }
+    return false;
+}
+
+/* Its hello, if it came already, is read: closing with something unread would look like an error. */
+static void refuse(struct l4vio_l4_server *server, int fd, int code, const char *why, uid_t uid)
+{
+    struct l4vio_unix_packet packet;
+    struct l4vio_unix_hello hello = {.magic = l4vio_swap32(L4VIO_UNIX_MAGIC),
+                                     .version = l4vio_swap32(L4VIO_UNIX_VERSION),
+                                     .result = l4vio_swap32(l4vio_unix_encode_result(code))};
+
+    if (l4vio_unix_receive(fd, &packet) == L4VIO_OK)
+        l4vio_unix_close_fds(&packet);
+    l4vio_unix_send(fd, &hello, sizeof(hello), -1);
+    close(fd);
+    atomic_fetch_add(&server->refused, 1);
+    l4vio_server_log(server, "refused uid %u: %s", (unsigned)uid, why);
+}
+
+/* A descriptor kept for the purpose lets us tell the client, instead of leaving it in the backlog. */
+static void refuse_without_descriptor(struct l4vio_l4_server *server)
+{
+    if (server->reserve < 0)
+        return;
+    close(server->reserve);
+    int fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0)
+        refuse(server, fd, L4VIO_EBUSY, "descriptors have run out", (uid_t)-1);
+    server->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* Returns whether there may be another one. */
+static bool accept_one(struct l4vio_l4_server *server)
+{
+    struct ucred peer = {.uid = (uid_t)-1};
+    socklen_t length = sizeof(peer);
+    int fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+    if (fd < 0) {
+        if (errno == EMFILE || errno == ENFILE)
+            refuse_without_descriptor(server);
+        return errno == ECONNABORTED || errno == EINTR;
+    }
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0 ||
+        !allowed(&server->config, peer.uid)) {
+        refuse(server, fd, L4VIO_EPERM, "not on the list", peer.uid);
+        return true;
+    }
+    struct l4vio_served_client *client = l4vio_client_new(server, fd);
+    if (!client) {
+        refuse(server, fd, L4VIO_EBUSY, "as many clients as allowed are here", peer.uid);
+        return true;
+    }
+    client->uid = peer.uid;
+    client->pid = peer.pid;
+    server->silent++;
+    l4vio_client_poll(client, true);
+    return true;
+}
+
+static void begin_end(struct l4vio_l4_server *server)
+{
+    if (server->ending)
+        return;
+    server->ending = true;
+    epoll_ctl(server->epoll, EPOLL_CTL_DEL, server->listener, NULL);
+    for (unsigned i = 0; i < server->config.quotas.clients; i++) {
+        if (server->clients[i])
+            l4vio_client_end(server->clients[i], "the server stops");
+    }
+}
+
+/* A worker has something to tell: a device failed, or a client has become quiet. */
+static void look_after_clients(struct l4vio_l4_server *server)
+{
+    uint64_t count;
+    ssize_t got = read(server->wake, &count, sizeof(count));
+
+    (void)got;
+    l4vio_control_enter(server);
+    for (unsigned i = 0; i < server->config.quotas.clients; i++) {
+        if (server->clients[i])
+            l4vio_client_tell_failure(server->clients[i]);
+    }
+    l4vio_control_leave(server);
+    for (unsigned i = 0; server->stopping && i < server->config.quotas.clients; i++) {
+        if (server->clients[i] && server->clients[i]->stopping)
+            l4vio_client_resume(server->clients[i]);
+    }
+}
+
+static void server_event(struct l4vio_l4_server *server, struct l4vio_event event)
+{
+    switch (event.source) {
+    case L4VIO_SOURCE_LISTEN:
+        for (int i = 0; i < ACCEPTS_AT_ONCE && accept_one(server); i++)
+            ;
+        break;
+    case L4VIO_SOURCE_STOP:
+        begin_end(server);
+        break;
+    case L4VIO_SOURCE_WAKE:
+        look_after_clients(server);
+        break;
+    default:
+        l4vio_worker_event(&server->workers[0], event);
+        break;
+    }
+}
+
+static void handle_event(struct l4vio_l4_server *server, struct l4vio_event event)
+{
+    struct l4vio_served_client *client;
+
+    if (event.slot == L4VIO_SERVER_SLOT) {
+        server_event(server, event);
+        return;
+    }
+    client = l4vio_client_find(server, event);
+    if (!client)
+        return;
+    if (event.source == L4VIO_SOURCE_SOCKET) {
+        l4vio_client_receive(client);
+        return;
+    }
+    if (!server->config.thread_per_queue)
+        l4vio_worker_event(&server->workers[0], event);
+    if (event.source == 0 || event.source == server->config.queue_count)
+        l4vio_client_look(client);
+}
+
+/* Clients that have been silent for too long. */
+static void mind_hellos(struct l4vio_l4_server *server, uint64_t now, uint64_t *next)
+{
+    for (unsigned i = 0; server->silent && i < server->config.quotas.clients; i++) {
+        struct l4vio_served_client *client = server->clients[i];
+        if (!client || client->state != L4VIO_CLIENT_HELLO)
+            continue;
+        if (now >= client->deadline_ns) {
+            atomic_fetch_add(&server->refused, 1);
+            l4vio_client_end(client, "did not say hello in time");
+        } else if (client->deadline_ns < *next) {
+            *next = client->deadline_ns;
+        }
+    }
+}
+
+static void mind_commands(struct l4vio_l4_server *server, uint64_t now, uint64_t *next)
+{
+    uint64_t period = UINT64_MAX;
+    bool due = now >= server->next_look_ns;
+
+    for (unsigned i = 0; i < server->config.quotas.clients; i++) {
+        struct l4vio_served_client *client = server->clients[i];
+        if (!client || client->state != L4VIO_CLIENT_READY)
+            continue;
+        if (due)
+            l4vio_client_look(client);
+        uint64_t its = l4vio_device_live(&client->block.device) ? LOOK_LIVE_NS : LOOK_STARTING_NS;
+        period = its < period ? its : period;
+    }
+    if (period == UINT64_MAX)
+        return;
+    if (due)
+        server->next_look_ns = now + period;
+    if (server->next_look_ns < *next)
+        *next = server->next_look_ns;
+}
+
+/* What is due by the clock; returns how long epoll_wait may sleep, in milliseconds. */
+static int mind_time(struct l4vio_l4_server *server)
+{
+    uint64_t next = UINT64_MAX;
+    bool busy = !server->config.thread_per_queue && server->workers[0].head;
+
+    if (server->silent || server->config.cmd_mode) {
+        uint64_t now = l4vio_linux_deadline(0);
+        mind_hellos(server, now, &next);
+        if (server->config.cmd_mode)
+            mind_commands(server, now, &next);
+        if (!busy && next != UINT64_MAX)
+            return next > now ? (int)((next - now) / 1000000 + 1) : 0;
+    }
+    return busy ? 0 : -1;
+}
+
+static void loop(struct l4vio_l4_server *server)
+{
+    struct epoll_event events[EVENTS];
+
+    while (!server->ending || atomic_load(&server->client_count)) {
+        int count = epoll_wait(server->epoll, events, EVENTS, mind_time(server));
+        for (int i = 0; i < count; i++)
+            handle_event(server, l4vio_server_event(events[i].data.u64));
+        if (!server->config.thread_per_queue)
+            l4vio_worker_turn(&server->workers[0]);
+    }
+}
+
+int l4vio_l4_server_run(struct l4vio_l4_server *server, struct l4vio_error *error)
+{
+    struct l4vio_event event = {.slot = L4VIO_SERVER_SLOT, .source = L4VIO_SOURCE_LISTEN};
+    uint64_t count;
+
+    server->ending = false;
+    server->stopping = 0;
+    server->silent = 0;
+    server->next_look_ns = 0;
+    int result = l4vio_workers_start(server, error);
+    if (result < 0)
+        return result;
+    if (l4vio_server_watch(server->epoll, server->listener, EPOLLIN, event) < 0)
+        result = l4vio_fail(error, L4VIO_ENOMEM, "epoll does not take the socket", (uint64_t)errno);
+    else
+        loop(server);
+    l4vio_workers_stop(server);
+    ssize_t got = read(server->stop, &count, sizeof(count));
+    (void)got;
+    return result;
+}

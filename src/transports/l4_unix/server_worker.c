@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: MIT */
+/* Serving queues: turn by turn, so that no client and no queue keeps the others waiting. */
+#include <errno.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "platforms/linux/linux.h"
+#include "transports/l4_unix/server.h"
+
+/* Chains that one queue gets served before the next one has its turn. */
+#define CHAINS_PER_TURN 32u
+
+/* Looks at the rings between two looks at the descriptors, while spinning. */
+#define LOOKS_PER_TURN 64
+
+#define EVENTS 64
+
+struct l4vio_worker *l4vio_worker_of(struct l4vio_l4_server *server, uint32_t queue)
+{
+    return &server->workers[server->worker_count > 1 ? queue : 0];
+}
+
+void l4vio_worker_activate(struct l4vio_worker *worker, struct l4vio_served_queue *queue)
+{
+    if (queue->active)
+        return;
+    queue->active = true;
+    queue->next = NULL;
+    *worker->tail = queue;
+    worker->tail = &queue->next;
+}
+
+void l4vio_worker_forget(struct l4vio_worker *worker, const struct l4vio_served_client *client)
+{
+    struct l4vio_served_queue **link = &worker->head;
+
+    while (*link) {
+        if ((*link)->client == client) {
+            (*link)->active = false;
+            *link = (*link)->next;
+        } else {
+            link = &(*link)->next;
+        }
+    }
+    worker->tail = link;
+}
+
+/* What is at the store comes back through the lane's descriptor, where it has one. */
+static bool must_poll_store(const struct l4vio_worker *worker,
+                            const struct l4vio_served_client *client, uint32_t queue)
+{
+    return worker->lane_fd < 0 && l4vio_device_block_in_flight(&client->block, queue) != 0;
+}
+
+/* Takes no more, only completions in; the main thread is told when nothing is left. */
+static bool serve_stopped(struct l4vio_worker *worker, struct l4vio_served_client *client,
+                          uint32_t queue)
+{
+    l4vio_device_block_process(&client->block, queue, 0);
+    if (client->stopping && l4vio_device_block_in_flight(&client->block, queue) == 0)
+        l4vio_server_signal(worker->server->wake);
+    return must_poll_store(worker, client, queue);
+}
+
+/* The ring is empty: look a while longer if configured, else ask for kicks and look again. */
+static bool go_to_sleep(struct l4vio_worker *worker, struct l4vio_served_queue *queue,
+                        struct l4vio_device_queue *ring, unsigned taken)
+{
+    uint64_t spin_ns = worker->server->config.spin_ns;
+
+    if (spin_ns) {
+        uint64_t now = l4vio_linux_deadline(0);
+        if (taken)
+            queue->spin_until_ns = now + spin_ns;
+        if (now < queue->spin_until_ns)
+            return true;
+    }
+    return l4vio_device_queue_arm(ring);
+}
+
+/* Serves one queue for one turn; returns whether it wants another one. */
+static bool serve(struct l4vio_worker *worker, struct l4vio_served_queue *queue, bool *worked)
+{
+    struct l4vio_served_client *client = queue->client;
+    struct l4vio_device_block *block = &client->block;
+    struct l4vio_device_queue *ring = l4vio_device_queue(&block->device, queue->index);
+    unsigned before = l4vio_device_block_in_flight(block, queue->index);
+
+    if (client->stopping || !ring || !l4vio_device_live(&block->device))
+        return serve_stopped(worker, client, queue->index);
+    l4vio_device_queue_disarm(ring);
+    unsigned taken = l4vio_device_block_process(block, queue->index, CHAINS_PER_TURN);
+    unsigned in_flight = l4vio_device_block_in_flight(block, queue->index);
+    if (taken || in_flight != before)
+        *worked = true;
+    if (!l4vio_device_live(&block->device)) {
+        l4vio_server_signal(worker->server->wake); /* It has just failed: for the log. */
+        return must_poll_store(worker, client, queue->index);
+    }
+    if (taken == CHAINS_PER_TURN || must_poll_store(worker, client, queue->index))
+        return true;
+    if (in_flight >= worker->server->requests_per_queue)
+        return false; /* A completion brings it back. */
+    return go_to_sleep(worker, queue, ring, taken);
+}
+
+/* With the lock: every queue that is active now gets one turn. Returns whether there was work. */
+static bool round_of_turns(struct l4vio_worker *worker)
+{
+    struct l4vio_served_queue *queue = worker->head;
+    bool worked = false;
+
+    worker->head = NULL;
+    worker->tail = &worker->head;
+    while (queue) {
+        struct l4vio_served_queue *next = queue->next;
+        queue->active = false;
+        if (serve(worker, queue, &worked))
+            l4vio_worker_activate(worker, queue);
+        queue = next;
+    }
+    return worked;
+}
+
+void l4vio_worker_turn(struct l4vio_worker *worker)
+{
+    for (int i = 0; i < LOOKS_PER_TURN; i++) {
+        if (round_of_turns(worker) || !worker->head)
+            return;
+        l4vio_relax();
+    }
+}
+
+/* The store completed something: of which queue, only the queues can tell. */
+void l4vio_worker_lane_ready(struct l4vio_worker *worker)
+{
+    const struct l4vio_l4_server *server = worker->server;
+
+    for (unsigned slot = 0; slot < server->config.quotas.clients; slot++) {
+        struct l4vio_served_client *client = server->clients[slot];
+        if (!client || !client->device_made)
+            continue;
+        for (uint32_t i = worker->first; i < worker->end; i++) {
+            if (l4vio_device_block_in_flight(&client->block, i))
+                l4vio_worker_activate(worker, &client->queues[i]);
+        }
+    }
+}
+
+/* A kick. Drivers that know one index only kick all their queues by index 0. */
+static void kicked(struct l4vio_worker *worker, struct l4vio_served_client *client, uint32_t index)
+{
+    for (uint32_t i = worker->first; i < worker->end; i++) {
+        struct l4vio_device_queue *ring = l4vio_device_queue(&client->block.device, i);
+        if (!ring)
+            continue;
+        if (i == index)
+            ring->counters.kicks++;
+        if (i == index || (index == 0 && l4vio_device_queue_has_avail(ring)))
+            l4vio_worker_activate(worker, &client->queues[i]);
+    }
+}
+
+void l4vio_worker_event(struct l4vio_worker *worker, struct l4vio_event event)
+{
+    if (event.slot == L4VIO_SERVER_SLOT) {
+        if (event.source == L4VIO_SOURCE_LANE)
+            l4vio_worker_lane_ready(worker);
+        if (event.source == L4VIO_SOURCE_WAKE && worker->wake >= 0) {
+            uint64_t count;
+            ssize_t got = read(worker->wake, &count, sizeof(count));
+            (void)got;
+        }
+        return;
+    }
+    struct l4vio_served_client *client = l4vio_client_find(worker->server, event);
+    if (client && client->device_made)
+        kicked(worker, client, event.source);
+}
+
+/*
+ * The main thread goes first: a mutex alone would let a busy worker take it again and again. In the
+ * main thread itself nobody ever waits here.
+ */
+static void worker_enter(struct l4vio_worker *worker)
+{
+    pthread_mutex_lock(&worker->lock);
+    while (atomic_load(&worker->wanted))
+        pthread_cond_wait(&worker->free, &worker->lock);
+}
+
+void l4vio_control_enter(struct l4vio_l4_server *server)
+{
+    for (unsigned i = 0; i < server->worker_count; i++) {
+        atomic_store(&server->workers[i].wanted, true);
+        pthread_mutex_lock(&server->workers[i].lock);
+    }
+}
+
+void l4vio_control_leave(struct l4vio_l4_server *server)
+{
+    for (unsigned i = 0; i < server->worker_count; i++) {
+        struct l4vio_worker *worker = &server->workers[i];
+        bool wake = worker->started && worker->head;
+        atomic_store(&worker->wanted, false);
+        pthread_cond_signal(&worker->free);
+        pthread_mutex_unlock(&worker->lock);
+        if (wake)
+            l4vio_server_signal(worker->wake);
+    }
+}
+
+static int open_lane(struct l4vio_worker *worker, struct l4vio_error *error)
+{
+    const struct l4vio_block_backend *store = &worker->server->config.backend;
+    struct l4vio_event event = {.slot = L4VIO_SERVER_SLOT, .source = L4VIO_SOURCE_LANE};
+
+    worker->lane_fd = -1;
+    if (!store->ops->lane_open)
+        return L4VIO_OK;
+    int result = store->ops->lane_open(store->self, &worker->lane, error);
+    if (result < 0)
+        return result;
+    worker->lane_open = true;
+    if (store->ops->lane_handle)
+        worker->lane_fd = (int)store->ops->lane_handle(store->self, worker->lane);
+    if (worker->lane_fd >= 0 &&
+        l4vio_server_watch(worker->epoll, worker->lane_fd, EPOLLIN, event) < 0)
+        return l4vio_fail(error, L4VIO_ENOMEM, "epoll does not take the store's descriptor", 0);
+    return L4VIO_OK;
+}
+
+static void close_lane(struct l4vio_worker *worker)
+{
+    const struct l4vio_block_backend *store = &worker->server->config.backend;
+
+    if (worker->lane_fd >= 0)
+        epoll_ctl(worker->epoll, EPOLL_CTL_DEL, worker->lane_fd, NULL);
+    if (worker->lane_open && store->ops->lane_close)
+        store->ops->lane_close(store->self, worker->lane);
+    worker->lane = NULL;
+    worker->lane_open = false;
+    worker->lane_fd = -1;
+}
+
+static void *worker_main(void *argument)
+{
+    struct l4vio_worker *worker = argument;
+    struct epoll_event events[EVENTS];
+    bool busy = false;
+
+    while (!atomic_load(&worker->server->workers_end)) {
+        int count = epoll_wait(worker->epoll, events, EVENTS, busy ? 0 : -1);
+        worker_enter(worker);
+        for (int i = 0; i < count; i++)
+            l4vio_worker_event(worker, l4vio_server_event(events[i].data.u64));
+        l4vio_worker_turn(worker);
+        busy = worker->head != NULL;
+        pthread_mutex_unlock(&worker->lock);
+    }
+    return NULL;
+}
+
+/* Signals are for the threads of the program. */
+static int start_thread(struct l4vio_worker *worker, struct l4vio_error *error)
+{
+    sigset_t all, old;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int code = pthread_create(&worker->thread, NULL, worker_main, worker);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (code)
+        return l4vio_fail(error, L4VIO_ENOMEM, "thread cannot be created", (uint64_t)code);
+    worker->started = true;
+    return L4VIO_OK;
+}
+
+static int open_worker(struct l4vio_l4_server *server, unsigned number, struct l4vio_error *error)
+{
+    struct l4vio_worker *worker = &server->workers[number];
+    struct l4vio_event event = {.slot = L4VIO_SERVER_SLOT, .source = L4VIO_SOURCE_WAKE};
+    bool threads = server->config.thread_per_queue;
+
+    worker->server = server;
+    worker->first = number;
+    worker->end = threads ? number + 1 : server->config.queue_count;
+    worker->tail = &worker->head;
+    worker->epoll = server->epoll;
+    worker->wake = -1;
+    if (threads) {
+        worker->epoll = epoll_create1(EPOLL_CLOEXEC);
+        worker->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (worker->epoll < 0 || worker->wake < 0 ||
+            l4vio_server_watch(worker->epoll, worker->wake, EPOLLIN, event) < 0)
+            return l4vio_fail(error, L4VIO_ENOMEM, "descriptors have run out", (uint64_t)errno);
+    }
+    int result = open_lane(worker, error);
+    return result < 0 || !threads ? result : start_thread(worker, error);
+}
+
+int l4vio_workers_start(struct l4vio_l4_server *server, struct l4vio_error *error)
+{
+    int result = L4VIO_OK;
+
+    atomic_store(&server->workers_end, false);
+    for (unsigned i = 0; i < server->worker_count; i++) {
+        server->workers[i] = (struct l4vio_worker){.epoll = -1, .wake = -1, .lane_fd = -1};
+        server->workers[i].server = server;
+        pthread_mutex_init(&server->workers[i].lock, NULL);
+        pthread_cond_init(&server->workers[i].free, NULL);
+    }
+    for (unsigned i = 0; result == L4VIO_OK && i < server->worker_count; i++)
+        result = open_worker(server, i, error);
+    if (result < 0)
+        l4vio_workers_stop(server);
+    return result;
+}
+
+void l4vio_workers_stop(struct l4vio_l4_server *server)
+{
+    atomic_store(&server->workers_end, true);
+    for (unsigned i = 0; i < server->worker_count; i++) {
+        struct l4vio_worker *worker = &server->workers[i];
+        if (worker->started) {
+            l4vio_server_signal(worker->wake);
+            pthread_join(worker->thread, NULL);
+            worker->started = false;
+        }
+        close_lane(worker);
+        if (worker->wake >= 0)
+            close(worker->wake);
+        if (worker->epoll >= 0 && worker->epoll != server->epoll)
+            close(worker->epoll);
+        pthread_mutex_destroy(&worker->lock);
+        pthread_cond_destroy(&worker->free);
+    }
+}
