@@ -139,7 +139,9 @@ struct l4vio_queue {
     struct l4vio_queue *next;        /**< Driver's list of attached queues. */
     const struct l4vio_trace *trace; /**< Hook or NULL. */
     struct l4vio_queue_counters counters; /**< Counters. */
-    uint64_t reserved[8];                 /**< Room to grow. */
+    intptr_t kick_handle;                 /**< Driver to device, of this queue alone. */
+    bool kick_fetched;                    /**< kick_handle is valid. */
+    uint64_t reserved[6];                 /**< Room to grow. */
 };
 
 /**

@@ -69,19 +69,25 @@ int l4vio_driver_open_notifications(struct l4vio_driver *driver, struct l4vio_er
     return L4VIO_OK;
 }
 
-void l4vio_driver_drop_fetched(struct l4vio_driver *driver)
+void l4vio_driver_release_notification(struct l4vio_driver *driver,
+                                       struct l4vio_notification *notification)
 {
     const struct l4vio_transport *transport = &driver->transport;
     const struct l4vio_platform *platform = &driver->platform;
+    if (notification->handle == L4VIO_NO_HANDLE)
+        return;
+    if (transport->ops->release_notification)
+        transport->ops->release_notification(transport->self, notification);
+    else
+        platform->ops->notification_destroy(platform->self, notification);
+    notification->handle = L4VIO_NO_HANDLE;
+}
+
+void l4vio_driver_drop_fetched(struct l4vio_driver *driver)
+{
     for (unsigned i = 0; i < driver->notification_count; i++) {
         struct l4vio_driver_notification *notification = &driver->notifications[i];
-        if (notification->to_device.handle != L4VIO_NO_HANDLE) {
-            if (transport->ops->release_notification)
-                transport->ops->release_notification(transport->self, &notification->to_device);
-            else
-                platform->ops->notification_destroy(platform->self, &notification->to_device);
-        }
-        notification->to_device.handle = L4VIO_NO_HANDLE;
+        l4vio_driver_release_notification(driver, &notification->to_device);
         notification->fetched = false;
     }
 }

@@ -72,6 +72,9 @@ int l4vio_driver_begin(struct l4vio_driver *driver, struct l4vio_error *error);
 /* Gets the device's object of an index unless we have it. ERANGE beyond the array. */
 int l4vio_driver_fetch_notification(struct l4vio_driver *driver, uint32_t index,
                                     struct l4vio_error *error);
+/* Gives an object of the device's back; an empty one is fine. */
+void l4vio_driver_release_notification(struct l4vio_driver *driver,
+                                       struct l4vio_notification *notification);
 /* Fetches and, for managed indexes, creates and binds; binds the caller's objects again. */
 int l4vio_driver_open_notifications(struct l4vio_driver *driver, struct l4vio_error *error);
 /* Gives back what the device handed out. */
@@ -84,6 +87,8 @@ void l4vio_driver_unmap_regions(struct l4vio_driver *driver);
 int l4vio_driver_remap_regions(struct l4vio_driver *driver, struct l4vio_error *error);
 void l4vio_driver_forget_regions(struct l4vio_driver *driver);
 
+/* Gives back the notifications that queues have of their own. */
+void l4vio_driver_drop_kicks(struct l4vio_driver *driver);
 /* The device owns nothing of any queue any more; the queues are no longer the driver's. */
 void l4vio_driver_forget_queues(struct l4vio_driver *driver);
 /* Sends what was held back before DRIVER_OK. */

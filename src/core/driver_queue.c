@@ -68,19 +68,50 @@ static int device_index(struct l4vio_driver *driver, uint32_t queue, uint16_t *i
             return fixed;
         *index = (uint16_t)fixed;
     }
-    return l4vio_driver_fetch_notification(driver, *index, error);
+    if (*index >= driver->identity.notification_count)
+        return l4vio_fail(error, L4VIO_ERANGE, "the device has no such notification index", *index);
+    return L4VIO_OK;
+}
+
+/* Gets the object for kicks: into the array, or into the queue if its index is beyond the array. */
+static int fetch_kick(struct l4vio_driver *driver, struct l4vio_queue *queue, uint16_t index,
+                      struct l4vio_error *error)
+{
+    const struct l4vio_transport *transport = &driver->transport;
+    if (!queue || index < driver->notification_count)
+        return l4vio_driver_fetch_notification(driver, index, error);
+    struct l4vio_notification object = {.handle = L4VIO_NO_HANDLE};
+    int rc = transport->ops->get_notification(transport->self, index, &object,
+                                              l4vio_driver_control_deadline(driver), error);
+    if (l4vio_driver_outcome(driver, rc))
+        return rc;
+    queue->kick_handle = object.handle;
+    queue->kick_fetched = true;
+    return L4VIO_OK;
+}
+
+static void drop_kick(struct l4vio_driver *driver, struct l4vio_queue *queue)
+{
+    if (!queue->kick_fetched)
+        return;
+    struct l4vio_notification object = {.handle = queue->kick_handle};
+    l4vio_driver_release_notification(driver, &object);
+    queue->kick_fetched = false;
 }
 
 /* Features first, then queues (B10), whatever the caller's order. */
-static int config_queue(struct l4vio_driver *driver, uint32_t queue,
-                        struct l4vio_queue_setup *setup, struct l4vio_error *error)
+static int config_queue(struct l4vio_driver *driver, uint32_t index,
+                        struct l4vio_queue_setup *setup, struct l4vio_queue *queue,
+                        struct l4vio_error *error)
 {
     int rc = l4vio_driver_settle(driver, error);
     if (rc == L4VIO_OK)
-        rc = check_setup(driver, queue, setup, error);
+        rc = check_setup(driver, index, setup, error);
     if (rc == L4VIO_OK)
-        rc = device_index(driver, queue, &setup->device_notify_index, error);
-    return rc ? rc : configure(driver, queue, setup, error);
+        rc = device_index(driver, index, &setup->device_notify_index, error);
+    if (rc == L4VIO_OK)
+        rc = fetch_kick(driver, queue, setup->device_notify_index, error);
+    return rc ? rc : configure(driver, index, setup, error);
 }
 
 int l4vio_driver_config_queue(struct l4vio_driver *driver, uint32_t queue, uint16_t size,
@@ -92,7 +123,7 @@ int l4vio_driver_config_queue(struct l4vio_driver *driver, uint32_t queue, uint1
                                       .avail_address = avail_address,
                                       .used_address = used_address};
     l4vio_driver_lock(driver);
-    int rc = config_queue(driver, queue, &setup, error);
+    int rc = config_queue(driver, queue, &setup, NULL, error);
     l4vio_driver_unlock(driver);
     return rc;
 }
@@ -127,11 +158,13 @@ static int attach(struct l4vio_driver *driver, struct l4vio_queue *queue, struct
                                       .desc_address = queue->desc_address,
                                       .avail_address = queue->avail_address,
                                       .used_address = queue->used_address};
-    rc = config_queue(driver, queue->index, &setup, error);
+    rc = config_queue(driver, queue->index, &setup, queue, error);
     queue->device_notify_index = setup.device_notify_index;
     /* Without an answer the device may have taken the queue: it counts as live until a reset. */
-    if (rc && rc != L4VIO_ETIMEDOUT && rc != L4VIO_EPIPE)
+    if (rc && rc != L4VIO_ETIMEDOUT && rc != L4VIO_EPIPE) {
+        drop_kick(driver, queue);
         return rc;
+    }
     queue->live = true;
     queue->next = driver->queues;
     driver->queues = queue;
@@ -156,6 +189,13 @@ static void forget_queue(struct l4vio_driver *driver, struct l4vio_queue *queue)
         *link = queue->next;
     queue->next = NULL;
     queue->live = false;
+    drop_kick(driver, queue);
+}
+
+void l4vio_driver_drop_kicks(struct l4vio_driver *driver)
+{
+    for (struct l4vio_queue *queue = driver->queues; queue; queue = queue->next)
+        drop_kick(driver, queue);
 }
 
 void l4vio_driver_forget_queues(struct l4vio_driver *driver)
@@ -203,11 +243,13 @@ int l4vio_driver_notify(struct l4vio_driver *driver, struct l4vio_queue *queue)
     }
     if (!l4vio_queue_needs_kick(queue))
         return L4VIO_OK;
-    uint16_t index = queue->device_notify_index;
-    if (index >= driver->notification_count)
-        return L4VIO_ERANGE;
-    int rc = transport->ops->kick(transport->self, queue->index, queue->index,
-                                  &driver->notifications[index].to_device);
+    struct l4vio_notification to_device = {.handle = queue->kick_handle};
+    if (!queue->kick_fetched) {
+        if (queue->device_notify_index >= driver->notification_count)
+            return L4VIO_ERANGE;
+        to_device = driver->notifications[queue->device_notify_index].to_device;
+    }
+    int rc = transport->ops->kick(transport->self, queue->index, queue->index, &to_device);
     if (rc)
         return rc;
     l4vio_count(&queue->counters.kicks_sent, 1);

@@ -60,10 +60,12 @@ void l4vio_driver_disconnect(struct l4vio_driver *driver)
         (void)l4vio_driver_reset_status(driver, NULL);
     /* What the device handed out may be lent by the transport: back before it closes. */
     l4vio_driver_drop_fetched(driver);
+    l4vio_driver_drop_kicks(driver);
     transport->ops->close(transport->self);
     driver->state = L4VIO_DRIVER_CLOSED;
     driver->status = 0;
     l4vio_driver_close_notifications(driver);
+    /* Not before: until the close the device could still be at work on them. */
     l4vio_driver_forget_queues(driver);
     l4vio_driver_forget_regions(driver);
     l4vio_driver_unlock(driver);
