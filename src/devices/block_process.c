@@ -165,8 +165,8 @@ static unsigned take_chains(struct l4vio_device_block *block, uint32_t queue,
     unsigned taken = 0;
     while (taken < max && take(block, state, ring)) {
         taken++;
-        /* A driver that polls need not wait for the whole batch. */
-        if (taken % PUBLISH_BATCH == 0)
+        /* A driver that polls need not wait for the whole batch; and requests get free. */
+        if (taken % PUBLISH_BATCH == 0 || !state->free)
             *published += publish(block, queue);
     }
     return taken;

@@ -275,9 +275,12 @@ bool block_rig_used(struct block_rig *rig, uint32_t queue, uint32_t *head)
 void block_rig_send(struct block_rig *rig, uint32_t queue, uint32_t type, uint64_t sector,
                     uint32_t out, uint32_t in)
 {
-    block_rig_header(rig, RIG_HEADER, type, sector);
+    /* Each its own, since several may be available at once. */
+    uint32_t header =
+        RIG_HEADER + (queue * RIG_QUEUE_SIZE + rig->next_desc[queue] % RIG_QUEUE_SIZE) * 16u;
+    block_rig_header(rig, header, type, sector);
     rig->memory[RIG_IN + in] = RIG_POISON;
-    block_rig_piece(rig, queue, RIG_HEADER, 16, false);
+    block_rig_piece(rig, queue, header, 16, false);
     if (out)
         block_rig_piece(rig, queue, RIG_OUT, out, false);
     if (in)
