@@ -216,8 +216,8 @@ void block_rig_piece(struct block_rig *rig, uint32_t queue, uint32_t offset, uin
                      bool writable)
 {
     uint16_t index = rig->next_desc[queue]++;
-    if (rig->pieces++ == 0) {
-        rig->first_desc = index;
+    if (rig->pieces[queue]++ == 0) {
+        rig->first_desc[queue] = index;
     } else {
         struct virtq_desc *before = descriptor(rig, queue, (uint16_t)(index - 1u));
         l4vio_store16(&before->flags, l4vio_load16(&before->flags) | VIRTQ_DESC_F_NEXT);
@@ -234,9 +234,10 @@ void block_rig_publish(struct block_rig *rig, uint32_t queue)
     struct virtq_avail *avail =
         (void *)(rig->memory + (size_t)queue * RIG_QUEUE_BYTES + AVAIL_OFFSET);
     l4vio_le16 *ring = (l4vio_le16 *)(avail + 1);
-    l4vio_store16(&ring[rig->avail[queue] % RIG_QUEUE_SIZE], rig->first_desc % RIG_QUEUE_SIZE);
+    l4vio_store16(&ring[rig->avail[queue] % RIG_QUEUE_SIZE],
+                  rig->first_desc[queue] % RIG_QUEUE_SIZE);
     l4vio_store16_release(&avail->idx, ++rig->avail[queue]);
-    rig->pieces = 0;
+    rig->pieces[queue] = 0;
 }
 
 void block_rig_header(struct block_rig *rig, uint32_t offset, uint32_t type, uint64_t sector)
@@ -266,7 +267,8 @@ bool block_rig_used(struct block_rig *rig, uint32_t queue, uint32_t *head)
     if (l4vio_load16_acquire(&used->idx) == rig->used[queue])
         return false;
     const struct virtq_used_elem *element = &ring[rig->used[queue]++ % RIG_QUEUE_SIZE];
-    rig->used_length = l4vio_load32(&element->len);
+    if (queue == 0)
+        rig->used_length = l4vio_load32(&element->len);
     if (head)
         *head = l4vio_load32(&element->id);
     return true;

@@ -56,11 +56,11 @@ struct block_rig {
 
     /* The raw driver. */
     uint16_t next_desc[RIG_QUEUES];
-    uint16_t first_desc;
-    uint16_t pieces;
+    uint16_t first_desc[RIG_QUEUES];
+    uint16_t pieces[RIG_QUEUES];
     uint16_t avail[RIG_QUEUES];
     uint16_t used[RIG_QUEUES]; /* Looked at so far. */
-    uint32_t used_length;      /* Of the last one. */
+    uint32_t used_length;      /* Of the last one of queue 0. */
 };
 
 struct block_rig *block_rig_new(void);
