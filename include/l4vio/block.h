@@ -62,10 +62,14 @@ struct l4vio_block_request {
     void (*done)(struct l4vio_block_request *request, void *context);
     void *context; /**< By the caller: second argument of done. */
 
-    int result; /**< On completion: 0, L4VIO_EIO, L4VIO_ENOSYS, L4VIO_EBADPROTO, L4VIO_ECANCELED. */
+    int result; /**< On completion: 0; L4VIO_EIO the device says so, or it shrank between two parts;
+                     L4VIO_ENOSYS the device says so; L4VIO_EBADPROTO a status that does not exist or
+                     was never written, or a READ that says OK and wrote less than asked for;
+                     L4VIO_ECANCELED. */
     uint8_t status;      /**< On completion: status byte of the last part. */
     bool in_flight;      /**< The driver or the device owns it. */
-    uint64_t done_bytes; /**< Bytes (or sectors * 512) of the parts that succeeded. */
+    uint64_t done_bytes; /**< Bytes (or sectors * 512, or bytes of the identity) of the parts that
+                              succeeded: everything before is done. Nothing is known of the rest. */
 
     const struct l4vio_region *shared_region; /**< Private: where the shared part lies. */
     uint64_t shared_offset_bytes;             /**< Private. */
@@ -127,7 +131,8 @@ struct l4vio_block {
     uint16_t part_buffers_max;       /**< Data buffers per part. */
     struct l4vio_region ring_region; /**< Memory of all rings. */
     struct l4vio_block_request *waiting[L4VIO_BLOCK_QUEUES_MAX]; /**< Parts that found no room. */
-    uint64_t reserved[8];                                        /**< Room to grow. */
+    bool stopping;        /**< Requests are being finished with L4VIO_ECANCELED. */
+    uint64_t reserved[8]; /**< Room to grow. */
 };
 
 /**
@@ -184,6 +189,7 @@ int l4vio_block_request_init(struct l4vio_block_request *request, const struct l
  * @retval L4VIO_ENOSYS the device does not have this request type
  * @retval L4VIO_E2BIG  the queue is too small for this request: fewer than one data buffer per part
  * @retval L4VIO_EBADPROTO the queue is broken
+ * @retval L4VIO_EIO    the device does not run: l4vio_block_recover failed, or the driver is closed
  */
 int l4vio_block_add(struct l4vio_block *block, uint32_t queue, struct l4vio_block_request *request,
                     struct l4vio_error *error);

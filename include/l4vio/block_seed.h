@@ -81,7 +81,8 @@ int l4vio_block_start_request(struct l4vio_block_seed *seed, uint64_t sector,
                               void *context, struct l4vio_block_handle *handle);
 
 /**
- * Adds a piece of data.
+ * Adds a piece of data. For DISCARD and WRITE_ZEROES the sum of the pieces is the length of the range;
+ * the memory is not looked at.
  * @param seed         the layer
  * @param handle       from l4vio_block_start_request
  * @param region       registered memory
