@@ -45,10 +45,20 @@ static void carry_out(struct rig_store *store, struct l4vio_block_io *io)
         store->memory.ops->submit(store->memory.self, NULL, io);
 }
 
+static void check_sum_of_segments(const struct l4vio_block_io *io)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < io->segment_count; i++)
+        sum += io->segments[i].length_bytes;
+    assert_int_equal(sum, io->length_bytes);
+}
+
 static void store_submit(void *self, struct l4vio_block_lane *lane, struct l4vio_block_io *io)
 {
     struct rig_store *store = self;
     (void)lane;
+    if (io->op == L4VIO_BLOCK_OP_READ || io->op == L4VIO_BLOCK_OP_WRITE)
+        check_sum_of_segments(io);
     if (store->log_count < RIG_LOG - 1)
         store->log[store->log_count++] = letter(io);
     if (!store->hold) {
