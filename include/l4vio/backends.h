@@ -14,9 +14,11 @@ extern "C" {
 
 /** How a file is read and written. */
 enum l4vio_file_engine {
-    L4VIO_FILE_ENGINE_AUTO,  /**< io_uring where the kernel has it, else pread and pwrite. */
-    L4VIO_FILE_ENGINE_SYNC,  /**< pread and pwrite. */
-    L4VIO_FILE_ENGINE_URING, /**< io_uring, or fail. */
+    /** io_uring for what has to wait (reads from the medium, FLUSH, DISCARD, ZERO), pread and pwrite
+     * for the rest; pread and pwrite alone where the kernel has no io_uring. */
+    L4VIO_FILE_ENGINE_AUTO,
+    L4VIO_FILE_ENGINE_SYNC,  /**< pread and pwrite for everything. */
+    L4VIO_FILE_ENGINE_URING, /**< io_uring for everything, or fail. */
 };
 
 /**

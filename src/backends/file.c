@@ -161,7 +161,7 @@ int l4vio_file_backend_open(const char *path, bool read_only, enum l4vio_file_en
     file->fd = fd;
     file->read_only = read_only;
     file->block_device = S_ISBLK(status.st_mode);
-    file->fall_back = engine == L4VIO_FILE_ENGINE_AUTO;
+    file->automatic = engine == L4VIO_FILE_ENGINE_AUTO;
     int result = set_up(file, &status, error);
     backend->ops = ops;
     backend->self = file;

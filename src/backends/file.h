@@ -17,7 +17,7 @@ struct l4vio_file {
     bool read_only;
     bool block_device;
     bool punches_holes;        /* The file system can release blocks. */
-    bool fall_back;            /* A lane that gets no ring works synchronously. */
+    bool automatic;            /* The ring is used where it helps, see l4vio_file_try_now. */
     int cannot_zero;           /* Atomic: the file system has no ZERO_RANGE. */
     int flush_error;           /* Atomic: see l4vio_file_flush_result. */
     uint32_t block_bytes;      /* Preferred. */
@@ -36,6 +36,13 @@ void l4vio_file_info(void *self, struct l4vio_block_backend_info *info);
 
 /* Does an operation now, from where `progress_bytes` says; returns 0 or a negative code. */
 int l4vio_file_run(struct l4vio_file *file, struct l4vio_block_io *io);
+
+/*
+ * What needs no waiting is cheaper without the ring: reads of cached data, and writes, which only
+ * copy into the page cache, but which a ring hands to a thread on many file systems. Whether the
+ * operation is done; otherwise what is left of it is for the ring.
+ */
+bool l4vio_file_try_now(struct l4vio_file *file, struct l4vio_block_io *io, int *result);
 
 /* The library's code for an errno value. */
 int l4vio_file_code(int error_number);

@@ -52,7 +52,7 @@ struct l4vio_device_segment *l4vio_file_segments(const struct l4vio_block_io *io
     return io->segments + index;
 }
 
-static ssize_t transfer(struct l4vio_file *file, const struct l4vio_block_io *io)
+static ssize_t transfer(struct l4vio_file *file, const struct l4vio_block_io *io, int flags)
 {
     struct iovec vectors[L4VIO_FILE_SEGMENTS_PER_CALL];
     off_t offset = (off_t)(io->offset_bytes + io->progress_bytes);
@@ -65,14 +65,14 @@ static ssize_t transfer(struct l4vio_file *file, const struct l4vio_block_io *io
         vectors[i].iov_len = (size_t)segments[i].length_bytes;
     }
     if (io->op == L4VIO_BLOCK_OP_READ)
-        return preadv(file->fd, vectors, (int)count, offset);
-    return pwritev(file->fd, vectors, (int)count, offset);
+        return preadv2(file->fd, vectors, (int)count, offset, flags);
+    return pwritev2(file->fd, vectors, (int)count, offset, flags);
 }
 
 static int run_transfer(struct l4vio_file *file, struct l4vio_block_io *io)
 {
     while (io->progress_bytes < io->length_bytes) {
-        ssize_t bytes = transfer(file, io);
+        ssize_t bytes = transfer(file, io, 0);
         if (bytes < 0 && errno == EINTR)
             continue;
         if (bytes < 0)
@@ -83,6 +83,21 @@ static int run_transfer(struct l4vio_file *file, struct l4vio_block_io *io)
         l4vio_file_advance(io, (uint64_t)bytes);
     }
     return L4VIO_OK;
+}
+
+bool l4vio_file_try_now(struct l4vio_file *file, struct l4vio_block_io *io, int *result)
+{
+    if (io->op == L4VIO_BLOCK_OP_WRITE) {
+        *result = run_transfer(file, io);
+        return true;
+    }
+    if (io->op != L4VIO_BLOCK_OP_READ)
+        return false;
+    ssize_t bytes = transfer(file, io, RWF_NOWAIT);
+    if (bytes > 0)
+        l4vio_file_advance(io, (uint64_t)bytes);
+    *result = L4VIO_OK;
+    return io->progress_bytes == io->length_bytes;
 }
 
 int l4vio_file_flush_result(struct l4vio_file *file, int result)

@@ -63,7 +63,7 @@ static int uring_lane_open(void *self, struct l4vio_block_lane **out, struct l4v
         return l4vio_fail(error, L4VIO_ENOMEM, "no memory for a lane", 0);
     int result = io_uring_queue_init(RING_ENTRIES, &lane->ring, 0);
     lane->has_ring = result == 0;
-    if (!lane->has_ring && !file->fall_back) {
+    if (!lane->has_ring && !file->automatic) {
         free(lane);
         return l4vio_fail(error, L4VIO_ENOMEM, "the kernel gives no further ring",
                           (uint64_t)-result);
@@ -178,7 +178,11 @@ static void uring_submit(void *self, struct l4vio_block_lane *lane, struct l4vio
         io->done(io, l4vio_file_run(file, io));
         return;
     }
-    put_in_ring(file, lane, io);
+    int result;
+    if (file->automatic && l4vio_file_try_now(file, io, &result))
+        io->done(io, result);
+    else
+        put_in_ring(file, lane, io);
 }
 
 static void uring_flush_submissions(void *self, struct l4vio_block_lane *lane)

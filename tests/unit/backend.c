@@ -20,7 +20,7 @@
 #define IN_FLIGHT  300
 
 /* The tmpfs of /dev/shm cannot zero a range by itself: there the stores write zeroes. */
-enum kind { MEMORY, FILE_SYNC, FILE_URING, TMPFS_SYNC, TMPFS_URING };
+enum kind { MEMORY, FILE_SYNC, FILE_AUTO, FILE_URING, TMPFS_SYNC, TMPFS_URING };
 
 struct fixture {
     struct l4vio_block_backend store;
@@ -30,6 +30,7 @@ struct fixture {
 
 static const enum kind kind_memory = MEMORY;
 static const enum kind kind_sync = FILE_SYNC;
+static const enum kind kind_auto = FILE_AUTO;
 static const enum kind kind_uring = FILE_URING;
 static const enum kind kind_tmpfs_sync = TMPFS_SYNC;
 static const enum kind kind_tmpfs_uring = TMPFS_URING;
@@ -52,15 +53,17 @@ static int make_image(const char *folder, char *path, size_t path_bytes, off_t s
 static int open_store(struct fixture *fixture, enum kind kind)
 {
     bool tmpfs = kind == TMPFS_SYNC || kind == TMPFS_URING;
-    bool sync = kind == FILE_SYNC || kind == TMPFS_SYNC;
+    enum l4vio_file_engine engine = L4VIO_FILE_ENGINE_URING;
+    if (kind == FILE_SYNC || kind == TMPFS_SYNC)
+        engine = L4VIO_FILE_ENGINE_SYNC;
+    if (kind == FILE_AUTO)
+        engine = L4VIO_FILE_ENGINE_AUTO;
     if (kind == MEMORY)
         return l4vio_memory_backend_open(SIZE_BYTES, &fixture->store, NULL);
     if (make_image(tmpfs ? "/dev/shm" : usual_folder(), fixture->path, sizeof(fixture->path),
                    (off_t)SIZE_BYTES) != 0)
         return tmpfs ? L4VIO_ENOSYS : -1;
-    return l4vio_file_backend_open(fixture->path, false,
-                                   sync ? L4VIO_FILE_ENGINE_SYNC : L4VIO_FILE_ENGINE_URING,
-                                   &fixture->store, NULL);
+    return l4vio_file_backend_open(fixture->path, false, engine, &fixture->store, NULL);
 }
 
 static int set_up(void **state)
@@ -472,7 +475,7 @@ static void engine_is_named(void **state)
 #test "_" #kind, test, set_up, tear_down, (void *)(uintptr_t)&kind_##kind \
     }
 #define TMPFS(test) CASE(test, tmpfs_sync), CASE(test, tmpfs_uring)
-#define FILES(test) CASE(test, sync), CASE(test, uring)
+#define FILES(test) CASE(test, sync), CASE(test, auto), CASE(test, uring)
 #define ALL(test)   CASE(test, memory), FILES(test)
 
 int main(void)
