@@ -18,6 +18,7 @@ struct chain {
     unsigned called;
     unsigned depth;
     unsigned depth_max;
+    struct l4vio_block_handle expected;
 };
 
 static void submit_again(struct l4vio_block_request *request, void *context)
@@ -66,6 +67,8 @@ static void start_next(struct l4vio_block_seed *seed, struct l4vio_block_handle 
 
     assert_int_equal(0, result);
     assert_int_equal(512, done_bytes);
+    assert_int_equal(chain->expected.index, handle.index);
+    assert_int_equal(chain->expected.generation, handle.generation);
     if (++chain->called == ROUNDS)
         return;
     /* Freeing it here already is allowed: the new request then gets the same place. */
@@ -75,6 +78,7 @@ static void start_next(struct l4vio_block_seed *seed, struct l4vio_block_handle 
                                                   start_next, chain, &next));
     assert_int_equal(0, l4vio_block_add_block(seed, next, &chain->rig->data, 0, 512));
     assert_int_equal(0, l4vio_block_send_request(seed, next, NULL));
+    chain->expected = next;
     if (chain->called == 1)
         assert_int_equal(handle.index, next.index);
     assert_false(handle.index == next.index && handle.generation == next.generation);
@@ -94,6 +98,7 @@ static void seed_callback_starts_the_next_request(void **state)
         0, l4vio_block_start_request(&seed, 0, L4VIO_BLOCK_READ, start_next, &chain, &handle));
     assert_int_equal(0, l4vio_block_add_block(&seed, handle, &rig->data, 0, 512));
     assert_int_equal(0, l4vio_block_send_request(&seed, handle, NULL));
+    chain.expected = handle;
     for (unsigned turn = 0; chain.called < ROUNDS; turn++) {
         assert_true(turn < ROUNDS);
         rig_pump(rig);

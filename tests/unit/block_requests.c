@@ -315,51 +315,88 @@ static void requests_of_many_parts_share_a_small_queue(void **state)
 
 struct again {
     struct scripted_disk *rig;
-    struct l4vio_block_request *other;
-    unsigned times;
-    int refused;
+    unsigned accepted;
+    unsigned refused;
 };
 
-/* Fills the room that a part left, so that the next part has to wait. */
-static void submit_other(struct l4vio_block_request *request, void *context)
+/* Takes the room that it had at once again, if it gets it. */
+static void submit_again(struct l4vio_block_request *request, void *context)
 {
     struct again *again = context;
-    assert_false(request->in_flight);
-    if (again->times++ < 40) {
-        int result = l4vio_block_submit(&again->rig->block, 2, again->other, NULL);
-        if (result == 0)
-            again->other = request;
-        else
-            again->refused = result;
-    }
+    if (again->accepted == 1000)
+        return;
+    if (l4vio_block_submit(&again->rig->block, 2, request, NULL) == 0)
+        again->accepted++;
+    else
+        again->refused++;
 }
 
-static void next_part_waits_for_room_and_is_not_starved(void **state)
+static void part_that_waits_for_room_is_not_starved_by_small_requests(void **state)
 {
     struct scripted_disk *rig = *state;
-    struct l4vio_block_request large, small[20], spare;
-    struct l4vio_block_segment segments[22];
-    struct again again = {.rig = rig, .other = &spare};
+    struct l4vio_block_request large, small[20];
+    struct l4vio_block_segment pieces[9], segments[20];
+    struct again again = {.rig = rig};
 
+    /* The first part is one buffer, as the pieces behind it make no sector within 8; the second 8. */
     rig->take_max = 2;
-    rig_prepare(rig, &spare, 30, &segments[20], L4VIO_BLOCK_READ, 0, 131072, 4096);
-    spare.done = submit_other;
-    spare.context = &again;
-    rig_prepare(rig, &large, 31, &segments[21], L4VIO_BLOCK_READ, 0, 0, 128 * 1024);
+    rig_prepare(rig, &large, 31, pieces, L4VIO_BLOCK_READ, 0, 0, 512);
+    for (unsigned i = 1; i < 9; i++)
+        pieces[i] = (struct l4vio_block_segment){&rig->data, 448 + i * 64, 64};
+    large.segment_count = 9;
     assert_int_equal(0, l4vio_block_submit(&rig->block, 2, &large, NULL));
-    unsigned count = 0;
-    for (; count < 20; count++) {
-        rig_prepare(rig, &small[count], count, &segments[count], L4VIO_BLOCK_READ, count * 8,
-                    135168 + count * 4096, 4096);
-        small[count].done = submit_other;
-        small[count].context = &again;
-        if (l4vio_block_submit(&rig->block, 2, &small[count], NULL) < 0)
-            break;
+    for (unsigned i = 0; i < 20; i++) {
+        rig_prepare(rig, &small[i], i, &segments[i], L4VIO_BLOCK_READ, i * 8, 4096 + i * 4096,
+                    4096);
+        small[i].done = submit_again;
+        small[i].context = &again;
+        assert_int_equal(0, l4vio_block_submit(&rig->block, 2, &small[i], NULL));
     }
+    assert_int_equal(1, l4vio_queue_room(&rig->queues[2]));
     assert_int_equal(0, l4vio_block_wait(&rig->block, &large, rig_soon(rig)));
     assert_int_equal(0, large.result);
+    assert_true(again.accepted < 100);
+    assert_true(again.refused > 0);
+    assert_memory_equal(rig->data.base, rig->disk, 1024);
+    again.accepted = 1000;
     assert_int_equal(0, l4vio_block_drain(&rig->block, 2, rig_soon(rig)));
-    assert_memory_equal(rig->data.base, rig->disk, 128 * 1024);
+}
+
+/* A device that takes 0.3 s for each part. */
+static void serve_slowly(struct scripted_disk *rig, uint32_t queue,
+                         const struct l4vio_device_chain *chain)
+{
+    rig->os.clock_ns += UINT64_C(300000000);
+    rig_serve_honestly(rig, queue, chain);
+}
+
+/* The device answers before the driver gets to sleep. */
+static void answer_at_once(void *self, const struct l4vio_trace_event *event)
+{
+    if (event->kind == L4VIO_TRACE_KICK)
+        rig_pump(self);
+}
+
+static void parts_that_complete_do_not_extend_the_deadline(void **state)
+{
+    (void)state;
+    struct scripted_disk *rig = rig_new();
+    struct l4vio_block_request request;
+    struct l4vio_block_segment segment;
+    struct l4vio_trace trace = {answer_at_once, rig};
+
+    rig->setup.driver.trace = &trace;
+    rig->serve = serve_slowly;
+    assert_int_equal(0, rig_start(rig, NULL));
+    rig_prepare(rig, &request, 0, &segment, L4VIO_BLOCK_READ, 0, 0, 200 * 1024);
+    uint64_t deadline = rig_soon(rig);
+    assert_int_equal(0, l4vio_block_submit(&rig->block, 0, &request, NULL));
+    assert_int_equal(L4VIO_ETIMEDOUT, l4vio_block_wait(&rig->block, &request, deadline));
+    assert_true(request.in_flight);
+    assert_in_range(request.done_bytes, 3 * 32768, 5 * 32768);
+    assert_int_equal(0, l4vio_block_wait(&rig->block, &request, L4VIO_FOREVER));
+    assert_int_equal(0, request.result);
+    rig_free(rig);
 }
 
 static void poll_takes_no_more_than_asked(void **state)
@@ -419,8 +456,9 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(requests_of_many_parts_share_a_small_queue, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(next_part_waits_for_room_and_is_not_starved, setup,
-                                        teardown),
+        cmocka_unit_test_setup_teardown(part_that_waits_for_room_is_not_starved_by_small_requests,
+                                        setup, teardown),
+        cmocka_unit_test(parts_that_complete_do_not_extend_the_deadline),
         cmocka_unit_test_setup_teardown(poll_takes_no_more_than_asked, setup, teardown),
         cmocka_unit_test_setup_teardown(wait_times_out_and_takes_nothing_back, setup, teardown),
     };

@@ -1,0 +1,53 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Runs every example against a served device and checks what it prints.
+set -u
+programs=${L4VIO_BUILD:?}/examples
+folder=$(mktemp -d)
+server=
+failed=0
+end() {
+    [ -z "$server" ] || { kill "$server" && wait "$server"; } 2>/dev/null
+    rm -rf "$folder"
+}
+trap end EXIT
+trap 'exit 1' INT TERM HUP
+
+# check NAME PATTERN COMMAND...: the command succeeds and a line of its output matches.
+check() {
+    name=$1 pattern=$2
+    shift 2
+    if output=$("$@" 2>&1) && echo "$output" | grep -q "$pattern"; then
+        echo "$name: ok"
+    else
+        echo "$name: expected '$pattern', got: $output"
+        failed=1
+    fi
+}
+
+check own_device '^HELLO, DEVICE$' "$programs/own_device" 'hello, device'
+
+if [ -z "${L4VIO:-}" ]; then
+    [ $failed = 0 ] || exit 1
+    echo "no l4vio command to serve the others"
+    exit 77
+fi
+uri=l4:$folder/disk.sock
+"$L4VIO" serve block --ram 16M --id example-disk --listen "$uri" >"$folder/log" 2>&1 &
+server=$!
+tries=0
+until [ -S "$folder/disk.sock" ]; do
+    tries=$((tries + 1))
+    if [ $tries -gt 100 ] || ! kill -0 $server 2>/dev/null; then
+        echo "the server does not start:"
+        cat "$folder/log"
+        exit 1
+    fi
+    sleep 0.1
+done
+check sync_read '^example-disk: 32768 sectors, first bytes 00 00 00 00$' "$programs/sync_read" "$uri"
+check seed_style '^written: OK, 4096 bytes$' "$programs/seed_style" "$uri"
+check seed_style '^read back: written the way of the seed' "$programs/seed_style" "$uri"
+check async_poll '^64 blocks written, read back and compared' "$programs/async_poll" "$uri"
+check sync_read 'first bytes 01 01 01 01$' "$programs/sync_read" "$uri"
+exit $failed
