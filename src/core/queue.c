@@ -128,6 +128,8 @@ bool l4vio_queue_needs_kick(struct l4vio_queue *queue)
         return false;
 
     queue->kick_index = queue->published_index;
+    /* The index has to be visible before we look: the device does the reverse (B4). */
+    l4vio_full_barrier();
     if (l4vio_split_wants_kick(queue))
         return true;
     l4vio_count(&queue->counters.kicks_suppressed, 1);
@@ -152,10 +154,8 @@ bool l4vio_queue_has_used(const struct l4vio_queue *queue)
 
 bool l4vio_queue_arm(struct l4vio_queue *queue)
 {
-    if (queue->interrupts_off) {
-        l4vio_split_set_interrupts(queue, true);
-        queue->interrupts_off = false;
-    }
+    l4vio_split_set_interrupts(queue, true);
+    queue->interrupts_off = false;
     /* The device must see the flag before we look again, or both sides wait for the other (B6). */
     l4vio_full_barrier();
     return l4vio_queue_has_used(queue);

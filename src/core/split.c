@@ -178,8 +178,6 @@ void l4vio_split_publish(struct l4vio_queue *queue)
 
 bool l4vio_split_wants_kick(const struct l4vio_queue *queue)
 {
-    /* avail.idx has to be visible before the flag is read: the device does the reverse (B4). */
-    l4vio_full_barrier();
     return !l4vio_split_device_disarmed(queue);
 }
 

@@ -26,7 +26,7 @@ void l4vio_split_add_chain(struct l4vio_queue *queue, uint16_t head, uint16_t co
 /* Shows what was added to the device. */
 void l4vio_split_publish(struct l4vio_queue *queue);
 
-/* Full barrier, then: does the device want a notification? */
+/* Does the device want a notification for what was published? The caller has done the barrier. */
 bool l4vio_split_wants_kick(const struct l4vio_queue *queue);
 
 /* Buffer level: as l4vio_queue_get_used, on a queue that is not broken. */
