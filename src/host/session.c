@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+#include "session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A device that stopped answering gets this long to confirm its reset. */
+#define ABANDON_TIMEOUT_NS UINT64_C(10000000)
+
+/* What comes after the scheme, or NULL if the text has another scheme. */
+static const char *after_scheme(const char *uri, const char *scheme)
+{
+    size_t length = strlen(scheme);
+    return strncmp(uri, scheme, length) == 0 ? uri + length : NULL;
+}
+
+bool l4vio_session_is_uri(const char *text)
+{
+    return after_scheme(text, "l4:") != NULL;
+}
+
+static void session_free(struct l4vio_session *session)
+{
+    l4vio_l4_client_free(session->client);
+    l4vio_linux_close(session->linux_platform);
+    free(session->notifications);
+    free(session->slots);
+    free(session->queues);
+    free(session);
+}
+
+/* Platform and transport; what is class-independent. */
+static int session_connect(const char *uri, const struct l4vio_session_options *options,
+                           struct l4vio_session **out, struct l4vio_error *error)
+{
+    const char *path = after_scheme(uri, "l4:");
+    if (!path || !*path)
+        return l4vio_fail(error, L4VIO_EINVAL, "not a device URI (l4:PATH)", 0);
+
+    struct l4vio_session *session = calloc(1, sizeof *session);
+    if (!session)
+        return l4vio_fail(error, L4VIO_ENOMEM, "out of memory for the session", sizeof *session);
+    if (options)
+        session->options = *options;
+    if (!session->options.queue_count)
+        session->options.queue_count = 1;
+
+    int result = l4vio_linux_open(&session->linux_platform, &session->platform, error);
+    if (result == 0)
+        result = l4vio_l4_client_connect(path, &session->platform, session->options.timeout_ns,
+                                         &session->client, &session->transport, error);
+    if (result < 0) {
+        session_free(session);
+        return result;
+    }
+    *out = session;
+    return 0;
+}
+
+static void fill_driver_config(const struct l4vio_session *session,
+                               struct l4vio_driver_config *config)
+{
+    config->transport = session->transport;
+    config->platform = session->platform;
+    config->refused = session->options.refused;
+    config->control_timeout_ns = session->options.timeout_ns;
+    config->spin_ns = session->options.spin_ns;
+    config->trace = session->options.trace;
+}
+
+static int allocate_block_storage(struct l4vio_session *session, struct l4vio_block_config *config,
+                                  struct l4vio_error *error)
+{
+    unsigned queues = session->options.queue_count;
+    unsigned size = session->options.queue_size ? session->options.queue_size : 128;
+    session->queues = calloc(queues, sizeof *session->queues);
+    session->slots = calloc((size_t)queues * size, sizeof *session->slots);
+    session->notifications = calloc(queues + 1u, sizeof *session->notifications);
+    if (!session->queues || !session->slots || !session->notifications)
+        return l4vio_fail(error, L4VIO_ENOMEM, "out of memory for the queues", queues);
+
+    config->queue_count = (uint16_t)queues;
+    config->queue_size = (uint16_t)size;
+    config->queues = session->queues;
+    config->slots = session->slots;
+    config->driver.notifications = session->notifications;
+    config->driver.notification_count = queues + 1u;
+    return 0;
+}
+
+int l4vio_session_open_block(const char *uri, const struct l4vio_session_options *options,
+                             struct l4vio_session **out, struct l4vio_error *error)
+{
+    if (options && options->queue_count > L4VIO_BLOCK_QUEUES_MAX)
+        return l4vio_fail(error, L4VIO_EINVAL, "more queues than the block driver can use",
+                          options->queue_count);
+    struct l4vio_session *session;
+    int result = session_connect(uri, options, &session, error);
+    if (result < 0)
+        return result;
+
+    struct l4vio_block_config config;
+    memset(&config, 0, sizeof config);
+    fill_driver_config(session, &config.driver);
+    result = allocate_block_storage(session, &config, error);
+    if (result == 0)
+        result = l4vio_block_setup(&session->block, &config, error);
+    if (result < 0) {
+        session_free(session);
+        return result;
+    }
+    session->connected = true;
+    session->is_block = true;
+    *out = session;
+    return 0;
+}
+
+int l4vio_session_open_any(const char *uri, const struct l4vio_session_options *options,
+                           struct l4vio_session **out, struct l4vio_error *error)
+{
+    struct l4vio_session *session;
+    int result = session_connect(uri, options, &session, error);
+    if (result < 0)
+        return result;
+
+    struct l4vio_driver_config config;
+    memset(&config, 0, sizeof config);
+    fill_driver_config(session, &config);
+    result = l4vio_driver_connect(&session->any, &config, error);
+    if (result < 0) {
+        session_free(session);
+        return result;
+    }
+    session->connected = true;
+    *out = session;
+    return 0;
+}
+
+struct l4vio_block *l4vio_session_block(struct l4vio_session *session)
+{
+    return session->is_block ? &session->block : NULL;
+}
+
+struct l4vio_driver *l4vio_session_driver(struct l4vio_session *session)
+{
+    return session->is_block ? &session->block.driver : &session->any;
+}
+
+const struct l4vio_platform *l4vio_session_platform(const struct l4vio_session *session)
+{
+    return &session->platform;
+}
+
+void l4vio_session_close(struct l4vio_session *session)
+{
+    if (!session)
+        return;
+    if (session->connected && session->is_block)
+        l4vio_block_close(&session->block);
+    else if (session->connected)
+        l4vio_driver_disconnect(&session->any);
+    session_free(session);
+}
+
+void l4vio_session_abandon(struct l4vio_session *session)
+{
+    if (!session)
+        return;
+    l4vio_session_driver(session)->control_timeout_ns = ABANDON_TIMEOUT_NS;
+    l4vio_session_close(session);
+}
