@@ -46,6 +46,15 @@ if(TARGET l4vio_static)
     endforeach()
   endforeach()
 
+  # What the scripts of tests/tool run besides the tool.
+  l4vio_glob(sources tests/tool/helpers)
+  foreach(source IN LISTS sources)
+    cmake_path(GET source STEM name)
+    l4vio_program(tool_helper_${name} tests/tool ${source})
+    target_compile_definitions(tool_helper_${name} PRIVATE _GNU_SOURCE=)
+    set_target_properties(tool_helper_${name} PROPERTIES OUTPUT_NAME ${name})
+  endforeach()
+
   # Each file of fuzz/ is one libFuzzer program; as a test it replays its corpus and runs briefly.
   if(L4VIO_FUZZ)
     l4vio_glob(sources fuzz)

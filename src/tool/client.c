@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT */
+#include "client.h"
+
+#include <l4vio/names.h>
+#include <l4vio/wire/status.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "report.h"
+#include "signals.h"
+#include "tool.h"
+#include "values.h"
+
+/* A signal may come just before a sleep; this bounds how long it waits. */
+#define SLICE_NS UINT64_C(100000000)
+
+static int refuse_feature(const char *name)
+{
+    int bit = l4vio_feature_by_name(VIRTIO_ID_BLOCK, name);
+    if (bit < 0)
+        return complain(TOOL_USAGE, "there is no option '--no-%s', and no feature of that name",
+                        name);
+    l4vio_features_set(&client_settings.refused, (unsigned)bit);
+    return TOOL_OK;
+}
+
+struct client_settings client_settings = {.timeout_ns = UINT64_C(10000000000)};
+
+const struct option client_options[] = {
+    {.kind = OPTION_SECONDS,
+     .name = "timeout",
+     .argument = "SECONDS",
+     .help = "give up when the device completes nothing for so long [10]",
+     .target = &client_settings.timeout_ns},
+    {.kind = OPTION_NUMBER,
+     .name = "queues",
+     .argument = "N",
+     .help = "queues to set up [1]",
+     .target = &client_settings.queues,
+     .min = 1,
+     .max = L4VIO_BLOCK_QUEUES_MAX},
+    {.kind = OPTION_NUMBER,
+     .name = "queue-size",
+     .argument = "N",
+     .help = "entries per queue, a power of two [128]",
+     .target = &client_settings.queue_size,
+     .min = 1,
+     .max = 32768},
+    {.kind = OPTION_MICROSECONDS,
+     .name = "spin",
+     .argument = "US",
+     .help = "look for so many microseconds before sleeping [0]",
+     .target = &client_settings.spin_ns},
+    {.kind = OPTION_PREFIX,
+     .name = "no-",
+     .argument = "FEATURE",
+     .help = "do not accept a feature: --no-event-idx, --no-discard",
+     .call = refuse_feature},
+    {.kind = OPTION_END},
+};
+
+struct l4vio_session_options client_session_options(void)
+{
+    struct l4vio_session_options options;
+    memset(&options, 0, sizeof options);
+    options.queue_count = (uint16_t)client_settings.queues;
+    options.queue_size = (uint16_t)client_settings.queue_size;
+    options.timeout_ns = client_settings.timeout_ns;
+    options.spin_ns = client_settings.spin_ns;
+    options.refused = client_settings.refused;
+    return options;
+}
+
+static int wrong_device(const char *uri, uint64_t device_id)
+{
+    if (!device_id || device_id == VIRTIO_ID_BLOCK || device_id > UINT32_MAX)
+        return complain(TOOL_NO_DEVICE, "%s is not a virtio device of version 1", uri);
+    return complain(TOOL_NO_DEVICE,
+                    "%s is not a block device but of class %" PRIu64
+                    " (%s); 'l4vio info' shows what can be said of it",
+                    uri, device_id, l4vio_device_name((uint32_t)device_id));
+}
+
+int client_open_failed(const char *uri, int code, const struct l4vio_error *error)
+{
+    char text[200];
+    char span[VALUE_TEXT_BYTES];
+    l4vio_error_format(error, text, sizeof text);
+    if (!l4vio_session_is_uri(uri))
+        return complain(TOOL_USAGE, "'%s' is not a device; devices are written l4:PATH", uri);
+    switch (code) {
+    case L4VIO_ENOENT:
+        return complain(TOOL_NO_DEVICE,
+                        "no device at %s: nobody listens there; check the path, or start "
+                        "'l4vio serve block --listen %s ...'",
+                        uri, uri);
+    case L4VIO_EACCES:
+        return complain(TOOL_NO_DEVICE,
+                        "no permission to open %s: the socket belongs to the user of its server",
+                        uri);
+    case L4VIO_EPERM:
+        return complain(TOOL_NO_DEVICE,
+                        "the server of %s refuses user id %u; it may be started with "
+                        "--allow-uid %u",
+                        uri, (unsigned)geteuid(), (unsigned)geteuid());
+    case L4VIO_EBADPROTO:
+        return complain(TOOL_NO_DEVICE, "%s is not the socket of an L4-VIRTIO server (%s)", uri,
+                        text);
+    case L4VIO_EBUSY:
+        return complain(TOOL_NO_DEVICE,
+                        "the server of %s has as many clients as it takes; try again later, or "
+                        "start it with a larger --max-clients",
+                        uri);
+    case L4VIO_ETIMEDOUT:
+        return complain(TOOL_NO_DEVICE, "%s does not answer within %s (%s)", uri,
+                        format_span(client_settings.timeout_ns, span), text);
+    case L4VIO_EPIPE:
+        return complain(TOOL_NO_DEVICE, "the server of %s went away while connecting (%s)", uri,
+                        text);
+    case L4VIO_ENODEV:
+        return wrong_device(uri, error->value);
+    default:
+        return complain(TOOL_NO_DEVICE, "cannot open %s: %s", uri, text);
+    }
+}
+
+int client_open(struct client *client, const char *uri)
+{
+    struct l4vio_session_options options = client_session_options();
+    struct l4vio_error error = {0};
+    memset(client, 0, sizeof *client);
+    client->uri = uri;
+    int result = l4vio_session_open_block(uri, &options, &client->session, &error);
+    if (result < 0)
+        return client_open_failed(uri, result, &error);
+    client->block = l4vio_session_block(client->session);
+    result = l4vio_driver_allocate(&client->block->driver, L4VIO_BLOCK_SHARED_BYTES,
+                                   &client->region, &error);
+    if (result < 0) {
+        client_close(client);
+        return client_open_failed(uri, result, &error);
+    }
+    return TOOL_OK;
+}
+
+void client_close(struct client *client)
+{
+    if (client->lost)
+        l4vio_session_abandon(client->session);
+    else
+        l4vio_session_close(client->session);
+    client->session = NULL;
+}
+
+uint64_t client_deadline(void)
+{
+    return clock_ns() + client_settings.timeout_ns;
+}
+
+int client_wait(struct client *const *clients, unsigned count, uint64_t deadline_ns)
+{
+    struct l4vio_session *sessions[L4VIO_SESSION_WAIT_MAX];
+    for (unsigned i = 0; i < count; ++i)
+        sessions[i] = clients[i]->session;
+    if (signals_pending())
+        return L4VIO_OK;
+    uint64_t slice_end = clock_ns() + SLICE_NS;
+    int result =
+        l4vio_session_wait(sessions, count, slice_end < deadline_ns ? slice_end : deadline_ns);
+    if (result == L4VIO_ETIMEDOUT && clock_ns() < deadline_ns)
+        return L4VIO_OK;
+    return result;
+}
+
+uint64_t client_size(const struct client *client)
+{
+    return client->block->info.capacity_sectors * VIRTIO_BLK_SECTOR_BYTES;
+}
+
+int client_check_range(const struct client *client, uint64_t offset, uint64_t *length)
+{
+    uint64_t size = client_size(client);
+    uint64_t values[] = {offset, *length};
+    static const char *const names[] = {"offset", "length"};
+    for (int i = 0; i < 2; ++i)
+        if (values[i] % VIRTIO_BLK_SECTOR_BYTES)
+            return complain(TOOL_USAGE,
+                            "%s %" PRIu64 " is not a multiple of 512, the sector size of a block "
+                            "device; %" PRIu64 " is",
+                            names[i], values[i], values[i] - values[i] % VIRTIO_BLK_SECTOR_BYTES);
+    if (offset > size)
+        return complain(TOOL_FAILED,
+                        "offset %" PRIu64 " is past the end of %s, which has %" PRIu64 " bytes",
+                        offset, client->uri, size);
+    if (!*length)
+        *length = size - offset;
+    if (*length > size - offset)
+        return complain(TOOL_FAILED,
+                        "%" PRIu64 " bytes from offset %" PRIu64 " are past the end of %s, which "
+                        "has %" PRIu64 " bytes",
+                        *length, offset, client->uri, size);
+    return TOOL_OK;
+}
+
+const char *client_reason(struct client *client, int code, int *exit_code)
+{
+    static char text[160];
+    char span[VALUE_TEXT_BYTES];
+    struct l4vio_error broken = {0};
+    *exit_code = TOOL_NO_DEVICE;
+    client->lost = true;
+    switch (code) {
+    case L4VIO_EPIPE:
+        return "the device is gone";
+    case L4VIO_ETIMEDOUT:
+        snprintf(text, sizeof text, "the device has completed nothing for %s",
+                 format_span(client_settings.timeout_ns, span));
+        return text;
+    case L4VIO_EBADPROTO:
+        for (unsigned q = 0; q < client->block->queue_count; ++q)
+            if (l4vio_queue_broken_error(&client->block->queues[q], &broken) < 0)
+                break;
+        snprintf(text, sizeof text, "the device broke the protocol (%s)",
+                 broken.text ? broken.text : "queue broken");
+        return text;
+    default:
+        break;
+    }
+    client->lost = false;
+    if (l4vio_driver_fail_state(&client->block->driver))
+        return "the device has failed and needs a reset";
+    *exit_code = TOOL_FAILED;
+    switch (code) {
+    case L4VIO_EIO:
+        return "the device reports an I/O error";
+    case L4VIO_EROFS:
+        return "the device is read-only";
+    case L4VIO_ENOSYS:
+        return "the device does not support this";
+    case L4VIO_ERANGE:
+        return "past the end of the device";
+    case L4VIO_E2BIG:
+        return "the queue is too small for the request; use a larger --queue-size";
+    default:
+        return l4vio_error_name(code);
+    }
+}
+
+static int run_failed(struct client *client, const char *what, int code, const char *so_far)
+{
+    int exit_code;
+    const char *reason = client_reason(client, code, &exit_code);
+    return complain(exit_code, "%s of %s failed: %s%s", what, client->uri, reason, so_far);
+}
+
+int client_run(struct client *client, const char *what, const char *so_far)
+{
+    struct l4vio_block_request *request = &client->request;
+    uint64_t deadline = client_deadline();
+    uint64_t seen = 0;
+    int result = l4vio_block_submit(client->block, 0, request, NULL);
+    if (result < 0)
+        return run_failed(client, what, result, so_far);
+    while (result >= 0 && request->in_flight) {
+        result = client_wait(&client, 1, deadline);
+        int polled = l4vio_block_poll(client->block, 0, 64);
+        if (polled < 0)
+            result = polled;
+        if (request->done_bytes != seen) { /* A part of it: the device is at work. */
+            seen = request->done_bytes;
+            deadline = client_deadline();
+        }
+        if (signals_pending())
+            return complain(TOOL_SIGNAL + signals_pending(), "%s of %s interrupted%s", what,
+                            client->uri, so_far);
+    }
+    if (!request->in_flight)
+        result = request->result;
+    return result < 0 ? run_failed(client, what, result, so_far) : TOOL_OK;
+}
+
+struct l4vio_block_request *client_request(struct client *client, enum l4vio_block_type type)
+{
+    l4vio_block_request_init(&client->request, &client->region, 0);
+    client->request.type = type;
+    return &client->request;
+}
+
+int client_flush(struct client *client)
+{
+    if (!client->block->info.flush)
+        return TOOL_OK;
+    client_request(client, L4VIO_BLOCK_FLUSH);
+    return client_run(client, "flush", "");
+}

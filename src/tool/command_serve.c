@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT */
+/* serve block */
+#include <l4vio/backends.h>
+#include <l4vio/l4_unix.h>
+#include <l4vio/names.h>
+#include <l4vio/wire/status.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "report.h"
+#include "signals.h"
+#include "tool.h"
+#include "values.h"
+
+#define UIDS_MAX 64u
+
+static struct {
+    const char *image;
+    uint64_t ram_bytes;
+    const char *listen;
+    const char *id;
+    const char *engine;
+    uint64_t queues;
+    uint64_t queue_size;
+    uint64_t spin_ns;
+    uint64_t clients;
+    uint64_t regions;
+    uint64_t mapped_bytes;
+    uint64_t ready_fd;
+    bool ready_fd_given;
+    bool ram_given;
+    bool read_only;
+    bool threads;
+    bool cmd_mode;
+    bool verbose;
+    uint32_t uids[UIDS_MAX];
+    unsigned uid_count;
+    struct l4vio_features refused;
+} settings = {.engine = "auto", .queues = 1, .queue_size = 1024};
+
+static int allow_uid(const char *value)
+{
+    uint64_t uid;
+    const char *wrong = parse_number(value, &uid);
+    if (!wrong && uid >= UINT32_MAX)
+        wrong = "is too large";
+    if (wrong)
+        return complain(TOOL_USAGE, "--allow-uid: '%s' %s", value, wrong);
+    if (settings.uid_count == UIDS_MAX)
+        return complain(TOOL_USAGE, "--allow-uid: more than %u user ids", UIDS_MAX);
+    settings.uids[settings.uid_count++] = (uint32_t)uid;
+    return TOOL_OK;
+}
+
+static int refuse_feature(const char *name)
+{
+    int bit = l4vio_feature_by_name(VIRTIO_ID_BLOCK, name);
+    if (bit < 0)
+        return complain(TOOL_USAGE, "there is no option '--no-%s', and no feature of that name",
+                        name);
+    l4vio_features_set(&settings.refused, (unsigned)bit);
+    return TOOL_OK;
+}
+
+static const struct option options[] = {
+    {.kind = OPTION_TEXT,
+     .name = "image",
+     .argument = "FILE",
+     .help = "serve an image file or a block device",
+     .target = &settings.image},
+    {.kind = OPTION_SIZE,
+     .name = "ram",
+     .argument = "SIZE",
+     .help = "serve memory, zeroed, lost at the end",
+     .target = &settings.ram_bytes,
+     .given = &settings.ram_given},
+    {.kind = OPTION_TEXT,
+     .name = "listen",
+     .argument = "l4:PATH",
+     .help = "where clients find it: a socket, mode 0600",
+     .target = &settings.listen},
+    {.kind = OPTION_FLAG,
+     .name = "read-only",
+     .help = "offer it read-only",
+     .target = &settings.read_only},
+    {.kind = OPTION_TEXT,
+     .name = "id",
+     .argument = "TEXT",
+     .help = "identity, at most 20 bytes [l4vio]",
+     .target = &settings.id},
+    {.kind = OPTION_NUMBER,
+     .name = "queues",
+     .argument = "N",
+     .help = "queues per client [1]",
+     .target = &settings.queues,
+     .min = 1,
+     .max = 64},
+    {.kind = OPTION_NUMBER,
+     .name = "queue-size",
+     .argument = "N",
+     .help = "most entries per queue, a power of two [1024]",
+     .target = &settings.queue_size,
+     .min = 2,
+     .max = 32768},
+    {.kind = OPTION_FLAG,
+     .name = "threads",
+     .help = "serve each queue from a thread of its own",
+     .target = &settings.threads},
+    {.kind = OPTION_TEXT,
+     .name = "engine",
+     .argument = "NAME",
+     .help = "how to read an image: auto, sync, io_uring [auto]",
+     .target = &settings.engine},
+    {.kind = OPTION_MICROSECONDS,
+     .name = "spin",
+     .argument = "US",
+     .help = "look for so many microseconds before sleeping [0]",
+     .target = &settings.spin_ns},
+    {.kind = OPTION_FLAG,
+     .name = "cmd-mode",
+     .help = "take status and queue set-up through the cmd register",
+     .target = &settings.cmd_mode},
+    {.kind = OPTION_PREFIX,
+     .name = "no-",
+     .argument = "FEATURE",
+     .help = "do not offer a feature: --no-event-idx, --no-discard",
+     .call = refuse_feature},
+    {.kind = OPTION_CALL,
+     .name = "allow-uid",
+     .argument = "N",
+     .help = "let this user in; may be repeated [own user and root]",
+     .call = allow_uid},
+    {.kind = OPTION_NUMBER,
+     .name = "max-clients",
+     .argument = "N",
+     .help = "clients at once [64]",
+     .target = &settings.clients,
+     .min = 1,
+     .max = 65536},
+    {.kind = OPTION_NUMBER,
+     .name = "max-regions",
+     .argument = "N",
+     .help = "memory regions per client [64]",
+     .target = &settings.regions,
+     .min = 1,
+     .max = 65536},
+    {.kind = OPTION_SIZE,
+     .name = "max-mapped",
+     .argument = "SIZE",
+     .help = "shared memory per client [16G]",
+     .target = &settings.mapped_bytes},
+    {.kind = OPTION_NUMBER,
+     .name = "ready-fd",
+     .argument = "N",
+     .help = "write a line to this descriptor once it listens, and close it",
+     .target = &settings.ready_fd,
+     .max = 65535,
+     .given = &settings.ready_fd_given},
+    {.kind = OPTION_FLAG,
+     .name = "verbose",
+     .help = "tell of clients that come and go",
+     .target = &settings.verbose},
+    {.kind = OPTION_END},
+};
+
+static int check_settings(void)
+{
+    if (!settings.listen)
+        return complain(TOOL_USAGE, "where to listen? --listen l4:PATH");
+    if (strncmp(settings.listen, "l4:", 3) != 0 || !settings.listen[3])
+        return complain(TOOL_USAGE, "--listen: '%s' is not of the form l4:PATH", settings.listen);
+    if (!settings.image == !settings.ram_given)
+        return complain(TOOL_USAGE, "what to serve? either --image FILE or --ram SIZE");
+    if (settings.ram_given && (!settings.ram_bytes || settings.ram_bytes % 512))
+        return complain(TOOL_USAGE, "--ram: %" PRIu64 " bytes are not a multiple of 512",
+                        settings.ram_bytes);
+    if (settings.queue_size & (settings.queue_size - 1))
+        return complain(TOOL_USAGE, "--queue-size: %" PRIu64 " is not a power of two",
+                        settings.queue_size);
+    if (settings.id && strlen(settings.id) > VIRTIO_BLK_ID_BYTES)
+        return complain(TOOL_USAGE, "--id: '%s' has more than %u bytes", settings.id,
+                        VIRTIO_BLK_ID_BYTES);
+    return TOOL_OK;
+}
+
+static int image_failed(int code, const struct l4vio_error *error)
+{
+    char text[200];
+    struct stat status;
+    switch (code) {
+    case L4VIO_ENOENT:
+        return complain(TOOL_FAILED, "there is no image %s", settings.image);
+    case L4VIO_EACCES:
+        return complain(TOOL_FAILED, "no permission to open %s%s", settings.image,
+                        settings.read_only ? "" : "; --read-only needs less");
+    case L4VIO_EBUSY:
+        return complain(TOOL_FAILED,
+                        "%s is being served or written by another process; --read-only on both "
+                        "sides would share it",
+                        settings.image);
+    case L4VIO_ENOSYS:
+        return complain(TOOL_FAILED, "this kernel has no io_uring; use --engine auto or sync");
+    case L4VIO_EINVAL:
+        if (stat(settings.image, &status) == 0 && S_ISREG(status.st_mode) && error->value % 512)
+            return complain(TOOL_FAILED,
+                            "%s has %" PRIu64 " bytes, not a multiple of 512, so it cannot be a "
+                            "block device; 'truncate -s %%512' rounds it up",
+                            settings.image, error->value);
+        break;
+    default:
+        break;
+    }
+    l4vio_error_format(error, text, sizeof text);
+    return complain(TOOL_FAILED, "cannot serve %s: %s", settings.image, text);
+}
+
+static int open_store(struct l4vio_block_backend *backend)
+{
+    struct l4vio_error error = {0};
+    enum l4vio_file_engine engine = L4VIO_FILE_ENGINE_AUTO;
+    char size[VALUE_TEXT_BYTES];
+    if (!settings.image) {
+        if (l4vio_memory_backend_open(settings.ram_bytes, backend, &error) < 0)
+            return complain(TOOL_FAILED, "cannot get %s of memory",
+                            format_size(settings.ram_bytes, size));
+        return TOOL_OK;
+    }
+    if (strcmp(settings.engine, "sync") == 0)
+        engine = L4VIO_FILE_ENGINE_SYNC;
+    else if (strcmp(settings.engine, "io_uring") == 0)
+        engine = L4VIO_FILE_ENGINE_URING;
+    else if (strcmp(settings.engine, "auto") != 0)
+        return complain(TOOL_USAGE, "--engine: '%s' is not auto, sync or io_uring",
+                        settings.engine);
+    int result =
+        l4vio_file_backend_open(settings.image, settings.read_only, engine, backend, &error);
+    return result < 0 ? image_failed(result, &error) : TOOL_OK;
+}
+
+static void close_store(struct l4vio_block_backend *backend)
+{
+    if (settings.image)
+        l4vio_file_backend_close(backend);
+    else
+        l4vio_memory_backend_close(backend);
+}
+
+static void log_line(void *self, const char *line)
+{
+    (void)self;
+    fprintf(stderr, "l4vio: %s\n", line);
+}
+
+static int open_server(const struct l4vio_block_backend *backend, struct l4vio_l4_server **server)
+{
+    struct l4vio_l4_server_config config;
+    struct l4vio_error error = {0};
+    char text[200];
+    memset(&config, 0, sizeof config);
+    config.path = settings.listen + 3;
+    config.backend = *backend;
+    config.read_only = settings.read_only;
+    config.id = settings.id;
+    config.queue_count = (uint32_t)settings.queues;
+    config.queue_size_max = (uint16_t)settings.queue_size;
+    config.thread_per_queue = settings.threads;
+    config.cmd_mode = settings.cmd_mode;
+    config.spin_ns = settings.spin_ns;
+    config.refused = settings.refused;
+    config.allowed_uids = settings.uid_count ? settings.uids : NULL;
+    config.allowed_uid_count = settings.uid_count;
+    config.quotas.clients = (unsigned)settings.clients;
+    config.quotas.regions = (unsigned)settings.regions;
+    config.quotas.mapped_bytes = settings.mapped_bytes;
+    config.log = settings.verbose ? log_line : NULL;
+
+    int result = l4vio_l4_server_open(&config, server, &error);
+    if (result == 0)
+        return TOOL_OK;
+    l4vio_error_format(&error, text, sizeof text);
+    if (result == L4VIO_EEXIST)
+        return complain(TOOL_FAILED, "%s is taken: a server listens there, or it is not a socket",
+                        settings.listen);
+    return complain(TOOL_FAILED, "cannot listen on %s: %s", settings.listen, text);
+}
+
+/* Tells people and scripts that clients may come. */
+static int announce(const struct l4vio_block_backend *backend)
+{
+    struct l4vio_block_backend_info info = {0};
+    char size[VALUE_TEXT_BYTES];
+    backend->ops->info(backend->self, &info);
+    fprintf(stderr, "serving %s (%s%s) on %s, %" PRIu64 " queue%s\n",
+            settings.image ? settings.image : "memory", format_size(info.size_bytes, size),
+            info.read_only || settings.read_only ? ", read-only" : "", settings.listen,
+            settings.queues, settings.queues == 1 ? "" : "s");
+    if (!settings.ready_fd_given)
+        return TOOL_OK;
+    int fd = (int)settings.ready_fd;
+    if (write(fd, "ready\n", 6) != 6)
+        return complain(TOOL_USAGE, "--ready-fd: cannot write to descriptor %d: %s", fd,
+                        strerror(errno));
+    if (fd > STDERR_FILENO)
+        close(fd);
+    return TOOL_OK;
+}
+
+static void tell_counters(const struct l4vio_l4_server *server)
+{
+    struct l4vio_l4_server_counters counters;
+    l4vio_l4_server_counters_read(server, &counters);
+    fprintf(stderr,
+            "l4vio: served %" PRIu64 " clients, refused %" PRIu64 "; %" PRIu64
+            " protocol errors, %" PRIu64 " device failures\n",
+            counters.clients_accepted, counters.clients_refused, counters.protocol_errors,
+            counters.device_failures);
+}
+
+static int run(char **arguments)
+{
+    (void)arguments;
+    struct l4vio_block_backend backend;
+    struct l4vio_l4_server *server = NULL;
+    struct l4vio_error error = {0};
+    char text[200];
+    int result = check_settings();
+    if (result != TOOL_OK)
+        return result;
+    result = open_store(&backend);
+    if (result != TOOL_OK)
+        return result;
+    result = open_server(&backend, &server);
+    if (result == TOOL_OK) {
+        signals_stop_server(server, settings.listen + 3);
+        result = announce(&backend);
+        if (result == TOOL_OK && l4vio_l4_server_run(server, &error) < 0) {
+            l4vio_error_format(&error, text, sizeof text);
+            result = complain(TOOL_FAILED, "cannot serve any longer: %s", text);
+        }
+        signals_stop_server(NULL, settings.listen + 3);
+        if (settings.verbose)
+            tell_counters(server);
+        l4vio_l4_server_close(server);
+        signals_stop_server(NULL, NULL);
+    }
+    close_store(&backend);
+    return result;
+}
+
+const struct tool_command command_serve_block = {
+    .name = "serve block",
+    .arguments = "--image FILE | --ram SIZE --listen l4:PATH",
+    .summary = "Serves a block device until SIGINT or SIGTERM",
+    .options = options,
+    .arguments_min = 0,
+    .arguments_max = 0,
+    .run = run,
+};

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/* `info` for people. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include <l4vio/names.h>
+#include <l4vio/wire/l4_page.h>
+
+#include "info.h"
+#include "report.h"
+#include "values.h"
+
+static void print_features(const char *heading, uint32_t device_id,
+                           const struct l4vio_features *features)
+{
+    printf("%-16s", heading);
+    const char *separator = "";
+    unsigned column = 16;
+    for (unsigned bit = 0; bit < L4VIO_FEATURE_BITS; ++bit) {
+        char text[48];
+        if (!l4vio_features_has(features, bit))
+            continue;
+        const char *name = l4vio_feature_name(device_id, bit);
+        int length = name ? snprintf(text, sizeof text, "%s (%u)", name, bit)
+                          : snprintf(text, sizeof text, "bit %u", bit);
+        if (column + (unsigned)length + 2 > 100) {
+            printf("%s\n%16s", separator, "");
+            separator = "";
+            column = 16;
+        }
+        printf("%s%s%s", separator, *separator ? " " : "", text);
+        column += (unsigned)length + 2;
+        separator = ",";
+    }
+    puts(*separator ? "" : "none");
+}
+
+static void print_status(uint32_t status)
+{
+    printf("status          %" PRIu32, status);
+    const char *separator = " (";
+    for (uint32_t bit = 1; bit <= 128; bit <<= 1)
+        if (status & bit && l4vio_status_name(bit)) {
+            printf("%s%s", separator, l4vio_status_name(bit));
+            separator = ", ";
+        }
+    puts(*separator == ',' ? ")" : "");
+}
+
+static void print_queues(const struct info *info)
+{
+    printf("queues          %" PRIu32 ", most entries:", info->driver->identity.queue_count);
+    for (uint32_t q = 0; q < info->queues_shown; ++q)
+        printf(" %d", info->queue_size_max[q]);
+    puts(info->queues_shown < info->driver->identity.queue_count ? " ..." : "");
+}
+
+static const char *yes_no(bool value)
+{
+    return value ? "yes" : "no";
+}
+
+static void print_block(const struct info *info)
+{
+    const struct l4vio_block_info *b = &info->block->info;
+    char size[VALUE_TEXT_BYTES];
+    printf("capacity        %s (%" PRIu64 " sectors of 512 bytes)\n",
+           format_size(b->capacity_sectors * 512, size), b->capacity_sectors);
+    if (info->has_id) {
+        printf("id              ");
+        print_safely(info->id);
+        putchar('\n');
+    }
+    printf("block size      %" PRIu32 " bytes\n", b->block_bytes);
+    printf("read-only       %s\n", yes_no(b->read_only));
+    printf("segments        at most %" PRIu32 " of %" PRIu32 " bytes (0: no limit)\n",
+           b->segment_max, b->size_max_bytes);
+    if (b->topology)
+        printf("topology        physical block 2^%u blocks, first aligned %u, least request %u, "
+               "best request %" PRIu32 " blocks\n",
+               b->physical_block_exponent, b->alignment_offset_blocks, b->minimum_io_blocks,
+               b->optimal_io_blocks);
+    printf("flush           %s\n", yes_no(b->flush));
+    if (info->has_writeback)
+        printf("cache           %s, can be switched\n",
+               info->writeback ? "write-back" : "write-through");
+    if (b->discard)
+        printf("discard         %" PRIu32 " ranges of %" PRIu32 " sectors, alignment %" PRIu32 "\n",
+               b->max_discard_segments, b->max_discard_sectors, b->discard_alignment_sectors);
+    if (b->write_zeroes)
+        printf("write zeroes    %" PRIu32 " ranges of %" PRIu32 " sectors, may unmap: %s\n",
+               b->max_write_zeroes_segments, b->max_write_zeroes_sectors,
+               yes_no(b->write_zeroes_may_unmap));
+}
+
+void info_print(const struct info *info)
+{
+    const struct l4vio_identity *identity = &info->driver->identity;
+    printf("device          %s (%" PRIu32 ") at %s\n", l4vio_device_name(identity->device_id),
+           identity->device_id, info->uri);
+    printf("vendor          0x%" PRIx32 "%s\n", identity->vendor_id,
+           identity->vendor_id == L4VIO_VENDOR_L4RE ? " (L4Re)" : "");
+    print_status(info->status);
+    print_features("offered", identity->device_id, &identity->offered);
+    if (info->settled)
+        print_features("accepted", identity->device_id, &info->driver->accepted);
+    print_queues(info);
+    printf("notifications   %" PRIu32 "\n", identity->notification_count);
+    if (info->block)
+        print_block(info);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* SIGINT, SIGTERM, SIGHUP end the work cleanly; a second one ends the process at once. */
+#ifndef L4VIO_TOOL_SIGNALS_H
+#define L4VIO_TOOL_SIGNALS_H
+
+#include <l4vio/l4_unix.h>
+
+/* Installs the handlers; broken pipes become errors of write. */
+void signals_install(void);
+
+/* The signal that asks for the end, or 0. */
+int signals_pending(void);
+
+/* What a signal also has to do: stop this server; NULL: nothing. `path` is removed if the process is
+ * ended at once. Both must outlive the registration. */
+void signals_stop_server(struct l4vio_l4_server *server, const char *path);
+
+#endif

@@ -1,0 +1,49 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# What is not a block device of ours gets a sentence and exit code 4, in time.
+. "$(dirname "$0")/lib/common.sh"
+
+expect 4 "no device at l4:nowhere" block id l4:nowhere
+expect 4 "no device at l4:nowhere" info l4:nowhere
+expect 4 "no device at l4:/no/such/folder/x" block id l4:/no/such/folder/x
+long=$(head -c 200 /dev/zero | tr '\0' x)
+expect 4 "l4:$long" block id "l4:$long"
+
+echo data >file
+expect 4 "l4:file" block id l4:file
+
+misbehave stream stream.sock
+expect 4 "l4:stream.sock" block id l4:stream.sock
+misbehave garbage garbage.sock
+expect 4 "garbage.sock is not the socket of an L4-VIRTIO server" block id l4:garbage.sock
+misbehave silent silent.sock
+expect 4 "silent.sock does not answer within 500.00 ms" block id l4:silent.sock --timeout 0.5
+
+misbehave console console.sock
+expect 4 "not a block device but of class 3 \(console\)" block id l4:console.sock
+expect 4 "not a block device but of class 3 \(console\)" block copy l4:console.sock file.out
+[ ! -e file.out ] || fail "a file was created for nothing"
+succeed info l4:console.sock
+grep -q '^device  *console (3)' out || fail "info does not say console: $(cat out)"
+grep -q 'SIZE (0), VERSION_1 (32)' out || fail "info does not name the features: $(cat out)"
+succeed info --json l4:console.sock
+grep -q '"name": "console"' out || fail "info --json does not say console"
+
+# A server that is there, but stopped.
+serve stopped --ram 1M
+kill -STOP "$server_pid"
+start=$SECONDS
+expect 4 "does not answer within" block id l4:stopped --timeout 0.5
+[ $((SECONDS - start)) -lt 10 ] || fail "took $((SECONDS - start)) s"
+kill -CONT "$server_pid"
+
+serve one --ram 1M --max-clients 1
+mkfifo pipe
+"$L4VIO" block write l4:one <pipe >/dev/null 2>&1 &
+started+=($!)
+exec 4>pipe
+busy() { ! "$L4VIO" block id l4:one >/dev/null 2>err; }
+eventually 10 busy || fail "a second client is let in"
+expect 4 "as many clients as it takes" block id l4:one
+exec 4>&-
+finished

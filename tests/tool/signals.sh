@@ -1,0 +1,55 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Signals end everything cleanly: a server removes its socket, a client says how far it got.
+. "$(dirname "$0")/lib/common.sh"
+
+for signal in INT TERM HUP; do
+    serve "s-$signal" --ram 1M
+    [ -S "s-$signal" ] || fail "no socket"
+    kill -$signal "$server_pid"
+    ends_with "$server_pid" 0
+    [ ! -e "s-$signal" ] || fail "SIG$signal leaves the socket behind"
+done
+
+# With a client connected, threads, and an image.
+random_file disk.img 1M
+serve busy --image disk.img --threads --queues 2 --verbose
+mkfifo pipe
+"$L4VIO" block write l4:busy --request-size 64K <pipe >out 2>writer.err &
+writer=$!
+started+=("$writer")
+exec 4>pipe
+head -c 64K /dev/zero >&4
+eventually 20 cmp -s -n 65536 disk.img /dev/zero || fail "nothing arrives"
+kill -INT "$server_pid"
+ends_with "$server_pid" 0
+[ ! -e busy ] || fail "the socket is left behind"
+head -c 64K /dev/zero >&4
+exec 4>&-
+ends_with "$writer" 4
+
+# A client that waits for input.
+serve d --image disk.img
+for signal in INT TERM; do
+    rm -f pipe
+    mkfifo pipe
+    random_file disk.img 1M
+    "$L4VIO" block write l4:d --request-size 64K <pipe >out 2>writer.err &
+    writer=$!
+    started+=("$writer")
+    exec 4>pipe
+    head -c 64K /dev/zero >&4
+    eventually 20 cmp -s -n 65536 disk.img /dev/zero || fail "nothing arrives"
+    # A shell starts background jobs with SIGINT ignored; the tool takes it all the same.
+    kill -$signal "$writer"
+    ends_with "$writer" "$([ $signal = INT ] && echo 130 || echo 143)"
+    exec 4>&-
+    grep -q "write interrupted; 65536 bytes were written" writer.err ||
+        fail "the client says '$(cat writer.err)'"
+done
+
+# A reader that goes away is an error, not a death by SIGPIPE.
+"$L4VIO" block read l4:d 2>err | true
+code=${PIPESTATUS[0]}
+[ "$code" -eq 1 ] || [ "$code" -eq 0 ] || fail "broken pipe: exit $code"
+finished
