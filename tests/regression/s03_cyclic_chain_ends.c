@@ -15,6 +15,7 @@ static void cyclic_chain_ends(void **state)
     raw_desc(&raw_table(driver, 0)[1], RAW_BASE + RAW_DATA, 0, RAW_NEXT, 0);
     raw_publish(driver, 0, 0);
     raw_expect_broken(driver);
+    assert_int_equal(driver->device.failure.value, RAW_QUEUE_SIZE);
 }
 
 static void byte_total_does_not_overflow(void **state)

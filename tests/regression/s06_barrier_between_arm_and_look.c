@@ -3,7 +3,7 @@
  * S6: a full barrier stands between asking for kicks and looking at the ring again. Two threads play
  * the race: the driver makes a chain available and reads whether a kick is wanted, the device asks
  * for kicks and looks. If neither sees the other, the request sleeps for ever. With the barrier that
- * cannot happen, so the test cannot fail by chance; without it, x86 shows it within milliseconds
+ * cannot happen, so the test cannot fail by chance; without it, x86 shows it within a second
  * where two processors are at hand.
  */
 #include <pthread.h>
@@ -81,6 +81,9 @@ static void no_chain_is_lost_between_arm_and_sleep(void **state)
     for (uint32_t round = 1; round <= ROUNDS && !lost && now_ns() < end_ns; round++) {
         l4vio_device_queue_disarm(queue);
         l4vio_private_store32(&race.round, round);
+        /* The driver needs a while to notice: meet it at every point of what it does. */
+        for (unsigned delay = round % 512; delay; delay--)
+            __asm__ volatile("");
         bool found = l4vio_device_queue_arm(queue);
         wait_until(&race.answered, round);
         lost += !found && !race.kicked;
