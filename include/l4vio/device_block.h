@@ -57,9 +57,15 @@ struct l4vio_device_block_request {
 
 /** Counters of a block device. */
 struct l4vio_device_block_counters {
-    uint64_t reads, writes, flushes, discards, zeroes, ids; /**< Requests by type. */
-    uint64_t read_bytes, written_bytes;                     /**< Data of those that succeeded. */
-    uint64_t errors;                                        /**< Status other than OK. */
+    uint64_t reads;         /**< Requests to read. */
+    uint64_t writes;        /**< Requests to write. */
+    uint64_t flushes;       /**< Requests to flush. */
+    uint64_t discards;      /**< Requests to discard. */
+    uint64_t zeroes;        /**< Requests to write zeroes. */
+    uint64_t ids;           /**< Requests for the device's name. */
+    uint64_t read_bytes;    /**< Data of the reads that succeeded. */
+    uint64_t written_bytes; /**< Data of the writes that succeeded. */
+    uint64_t errors;        /**< Requests with a status other than OK. */
 };
 
 /** Per queue. Caller-allocated array; private. */
