@@ -209,15 +209,13 @@ int l4vio_driver_acknowledge(struct l4vio_driver *driver, struct l4vio_error *er
 {
     l4vio_driver_lock(driver);
     int rc = l4vio_driver_settle(driver, error);
-    if (rc == L4VIO_OK && driver->state == L4VIO_DRIVER_NEGOTIATED)
+    if (rc == L4VIO_OK && driver->state == L4VIO_DRIVER_LIVE && l4vio_driver_fail_state(driver))
+        rc = l4vio_fail(error, L4VIO_EIO, "the device has failed", driver->status);
+    else if (rc == L4VIO_OK && driver->state == L4VIO_DRIVER_NEGOTIATED)
         rc = go_live(driver, error);
     l4vio_driver_unlock(driver);
     if (rc)
         return rc;
     rc = l4vio_driver_send_kicks(driver);
-    if (rc)
-        return l4vio_fail(error, rc, "the device cannot be notified", 0);
-    if (l4vio_driver_fail_state(driver))
-        return l4vio_fail(error, L4VIO_EIO, "the device failed at once", 0);
-    return L4VIO_OK;
+    return rc ? l4vio_fail(error, rc, "the device cannot be notified", 0) : L4VIO_OK;
 }
