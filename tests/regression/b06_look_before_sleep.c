@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* One notification for two completions, or none at all, must not block. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "loopback_device.h"
+
+static void one_notification_for_two_completions(void **state)
+{
+    struct loopback_device *device = loopback_device_new();
+    struct loopback_queue queue;
+    struct l4vio_driver *driver = &device->driver;
+    (void)state;
+    loopback_device_live(device, &queue, true);
+    uint16_t first = loopback_queue_chain(&queue, 16);
+    uint16_t second = loopback_queue_chain(&queue, 16);
+    assert_int_equal(l4vio_driver_send(driver, &queue.queue, first), L4VIO_OK);
+    assert_int_equal(l4vio_driver_send(driver, &queue.queue, second), L4VIO_OK);
+    uint64_t deadline = loopback_device_in_ms(device, 1000);
+    assert_int_equal(l4vio_driver_wait_for_next_used(driver, &queue.queue, NULL, deadline), first);
+    device->asleep = true;
+    assert_int_equal(l4vio_driver_wait_for_next_used(driver, &queue.queue, NULL, deadline), second);
+    assert_int_equal(queue.queue.counters.wakeups, 1);
+    loopback_device_stop(device);
+}
+
+static void completion_without_notification_is_found(void **state)
+{
+    struct loopback_device *device = loopback_device_new();
+    struct loopback_queue queue;
+    struct l4vio_driver *driver = &device->driver;
+    (void)state;
+    loopback_device_live(device, &queue, true);
+    uint16_t head = loopback_queue_chain(&queue, 16);
+    assert_int_equal(l4vio_driver_send(driver, &queue.queue, head), L4VIO_OK);
+    /* It completes while the driver waits for something else, and says nothing. */
+    device->silent = true;
+    assert_int_equal(l4vio_driver_wait(driver, 0, loopback_device_in_ms(device, 10)),
+                     L4VIO_ETIMEDOUT);
+    device->asleep = true;
+    assert_int_equal(l4vio_driver_wait_for_next_used(driver, &queue.queue, NULL,
+                                                     loopback_device_in_ms(device, 1000)),
+                     head);
+    assert_int_equal(queue.queue.counters.wakeups, 0);
+    loopback_device_stop(device);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_notification_for_two_completions),
+        cmocka_unit_test(completion_without_notification_is_found),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
