@@ -139,6 +139,7 @@ int l4vio_l4_client_connect(const char *path, const struct l4vio_platform *platf
     if (!client)
         return l4vio_fail(error, L4VIO_ENOMEM, "out of memory", 0);
     pthread_mutex_init(&client->lock, NULL);
+    pthread_cond_init(&client->free, NULL);
     atomic_init(&client->dead, false);
     client->platform = *platform;
     client->socket = -1;
@@ -158,6 +159,7 @@ void l4vio_l4_client_free(struct l4vio_l4_client *client)
         return;
     if (client->socket >= 0)
         close(client->socket);
+    pthread_cond_destroy(&client->free);
     pthread_mutex_destroy(&client->lock);
     free(client);
 }

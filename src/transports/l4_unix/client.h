@@ -12,7 +12,9 @@
 struct l4vio_l4_client {
     struct l4vio_l4 l4;
     struct l4vio_platform platform;
-    pthread_mutex_t lock;   /* One call at a time. */
+    pthread_mutex_t lock;   /* Guards `busy`. */
+    pthread_cond_t free;    /* `busy` became false. */
+    bool busy;              /* One call at a time. */
     int socket;             /* -1: closed. */
     atomic_bool dead;       /* Nothing more is to be had from this connection. */
     uint32_t next_sequence; /* Of the next call. */
