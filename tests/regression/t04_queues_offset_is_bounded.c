@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "core/ordering.h"
 #include "loopback_device.h"
 
 static int connect_with(uint32_t offset, uint32_t count)
@@ -14,8 +15,8 @@ static int connect_with(uint32_t offset, uint32_t count)
     struct loopback_device *device = loopback_device_new();
     struct l4vio_error error = {0};
     loopback_device_start(device);
-    loopback_device_header(device)->queues_offset = offset;
-    loopback_device_header(device)->num_queues = count;
+    loopback_device_header(device)->queues_offset = l4vio_swap32(offset);
+    loopback_device_header(device)->num_queues = l4vio_swap32(count);
     int rc = l4vio_driver_connect(&device->driver, &device->config, &error);
     assert_int_equal(error.code, rc);
     loopback_device_stop(device);
@@ -47,10 +48,10 @@ static void array_that_moves_later_is_not_followed(void **state)
     (void)state;
     loopback_device_connect(device);
     loopback_queue_init(device, &queue, 1, 16, 0, false);
-    loopback_device_header(device)->queues_offset = 0x70;
+    loopback_device_header(device)->queues_offset = l4vio_swap32(0x70);
     loopback_device_header(device)->num_queues = UINT32_MAX;
     assert_int_equal(l4vio_driver_attach_queue(&device->driver, &queue.queue, NULL), L4VIO_OK);
-    assert_int_equal(loopback_device_entry(device, 1)->num, 16);
+    assert_int_equal(l4vio_swap16(loopback_device_entry(device, 1)->num), 16);
     assert_int_equal(l4vio_driver_queue_size_max(&device->driver, LOOPBACK_DEVICE_QUEUES, NULL),
                      L4VIO_ERANGE);
     /* The configuration ends where the array was when it was checked. */
