@@ -36,6 +36,7 @@ struct l4vio_l4_client;
  * @retval L4VIO_EACCES    not allowed to connect
  * @retval L4VIO_EPERM     the server refuses this user
  * @retval L4VIO_EBADPROTO the socket is of something else
+ * @retval L4VIO_EPIPE     the server hung up without a hello: it has just ended, or is something else
  * @retval L4VIO_ENOSYS    the server speaks another version
  * @retval L4VIO_EBUSY     the server has as many clients as it takes
  * @retval L4VIO_ETIMEDOUT no answer

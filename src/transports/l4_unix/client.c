@@ -105,8 +105,13 @@ static int exchange_hello(struct l4vio_l4_client *client, uint64_t deadline_ns,
             l4vio_unix_close_fds(&packet);
             return result;
         }
-        if (result == L4VIO_EBADPROTO || (result == L4VIO_EPIPE && ++ends == 2))
-            return l4vio_fail(error, L4VIO_EBADPROTO, "the socket is of something else", 0);
+        if (result == L4VIO_EBADPROTO)
+            return l4vio_fail(error, result, "the socket is of something else", 0);
+        if (result == L4VIO_EPIPE && ++ends == 2)
+            return l4vio_fail(error, result,
+                              "the server hung up without a hello: it has just ended, or the "
+                              "socket is of something else",
+                              0);
         if (result == L4VIO_EAGAIN && wait_readable(client->socket, deadline_ns) < 0)
             return l4vio_fail(error, L4VIO_ETIMEDOUT, "the server does not answer the hello", 0);
     }

@@ -212,7 +212,6 @@ static void free_client(struct l4vio_served_client *client)
     for (unsigned i = 0; i < server->worker_count; i++)
         l4vio_worker_forget(&server->workers[i], client);
     server->clients[client->slot] = NULL;
-    atomic_fetch_sub(&server->client_count, 1);
     if (client->device_made)
         l4vio_device_reset(&client->block.device);
     free_descriptors(client);
@@ -224,6 +223,8 @@ static void free_client(struct l4vio_served_client *client)
     free(client->to_device);
     free(client->to_driver);
     free(client);
+    /* Last, so that whoever sees no client sees nothing of it left either. */
+    atomic_fetch_sub(&server->client_count, 1);
 }
 
 /* Whether the store holds none of the client's requests. */
