@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "core/ordering.h"
 #include "l4vio/wire/status.h"
 #include "loopback_device.h"
 
@@ -86,7 +87,7 @@ static void driver_connect(void **state)
     (void)state;
     loopback_device_start(device);
     /* As an earlier driver left it. */
-    loopback_device_header(device)->status = VIRTIO_STATUS_FAILED;
+    loopback_device_header(device)->status = l4vio_swap32(VIRTIO_STATUS_FAILED);
     assert_int_equal(l4vio_driver_connect(&device->driver, &device->config, NULL), L4VIO_OK);
     assert_int_equal(device->device.status, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER);
     assert_int_equal(device->device.resets, 1);
@@ -133,7 +134,7 @@ static void driver_connect_enodev_wrong_version(void **state)
     (void)state;
     for (unsigned i = 0; i < 4; i++) {
         struct patched patched = patch();
-        loopback_device_header(patched.device)->version = versions[i];
+        loopback_device_header(patched.device)->version = l4vio_swap32(versions[i]);
         assert_int_equal(connect_patched(&patched), L4VIO_ENODEV);
         loopback_device_stop(patched.device);
     }
@@ -180,7 +181,7 @@ static void driver_connect_etimedout_reset_not_finished(void **state)
 {
     struct patched patched = patch();
     (void)state;
-    loopback_device_header(patched.device)->status = VIRTIO_STATUS_ACKNOWLEDGE;
+    loopback_device_header(patched.device)->status = l4vio_swap32(VIRTIO_STATUS_ACKNOWLEDGE);
     patched.calls.set_status = status_ignored;
     assert_int_equal(connect_patched(&patched), L4VIO_ETIMEDOUT);
     loopback_device_stop(patched.device);

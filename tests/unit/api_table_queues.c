@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "core/ordering.h"
 #include "loopback_device.h"
 
 #define FIRST L4VIO_FIRST_DEVICE_ADDRESS
@@ -35,11 +36,11 @@ static void config_queue(void **state)
     share_ring_memory(device);
     assert_int_equal(config(device, 1, 64, FIRST, FIRST + 1024, FIRST + 2048), L4VIO_OK);
     struct l4vio_page_queue *entry = loopback_device_entry(device, 1);
-    assert_int_equal(entry->ready, 1);
-    assert_int_equal(entry->num, 64);
-    assert_int_equal(entry->desc_addr, FIRST);
-    assert_int_equal(entry->avail_addr, FIRST + 1024);
-    assert_int_equal(entry->used_addr, FIRST + 2048);
+    assert_int_equal(l4vio_load16(&entry->ready), 1);
+    assert_int_equal(l4vio_load16(&entry->num), 64);
+    assert_int_equal(l4vio_load64(&entry->desc_addr), FIRST);
+    assert_int_equal(l4vio_load64(&entry->avail_addr), FIRST + 1024);
+    assert_int_equal(l4vio_load64(&entry->used_addr), FIRST + 2048);
     assert_non_null(l4vio_device_queue(&device->device, 1));
     loopback_device_stop(device);
 }

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "core/ordering.h"
 #include "loopback_device.h"
 
 static void send_one(struct loopback_device *device, struct loopback_queue *queue)
@@ -102,7 +103,7 @@ static bool complete_between_arm_and_sleep(struct loopback_queue *queue)
     struct virtq_used_elem *ring = (struct virtq_used_elem *)(void *)(used + 1);
     ring[0].id = 0;
     ring[0].len = 0;
-    __atomic_store_n(&used->idx, 1, __ATOMIC_RELEASE);
+    l4vio_store16_release(&used->idx, 1);
     return true;
 }
 
