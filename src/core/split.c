@@ -57,9 +57,9 @@ void l4vio_split_initialize(struct l4vio_queue *queue)
 struct cursor {
     struct virtq_desc *desc;
     const struct l4vio_queue_slot *slots;
-    uint32_t entry;       /* The next free entry. */
-    uint32_t last;        /* The entry written last. */
-    uint64_t total_bytes; /* Of all buffers so far. */
+    uint32_t entry;          /* The next free entry. */
+    struct virtq_desc *last; /* The descriptor written last. */
+    uint64_t total_bytes;    /* Of all buffers so far. */
 };
 
 static inline void write_descriptor(struct cursor *at, uint64_t address, uint32_t length_bytes,
@@ -72,21 +72,50 @@ static inline void write_descriptor(struct cursor *at, uint64_t address, uint32_
     l4vio_store32(&desc->len, length_bytes);
     l4vio_store16(&desc->flags, flags);
     l4vio_store16(&desc->next, next);
-    at->last = at->entry;
+    at->last = desc;
     at->entry = next;
     at->total_bytes += length_bytes;
 }
 
-/* False if there is an empty buffer. */
-static inline bool write_buffers(struct cursor *at, const struct l4vio_buffer *buffer,
-                                 uint32_t count, uint16_t flags)
+/* At least one buffer. Returns the one behind the last, NULL if there is an empty one. */
+static inline const struct l4vio_buffer *write_buffers(struct cursor *at,
+                                                       const struct l4vio_buffer *buffer,
+                                                       uint32_t count, uint16_t flags)
 {
-    for (const struct l4vio_buffer *end = buffer + count; buffer != end; buffer++) {
+    do {
         if (buffer->length_bytes == 0)
-            return false;
+            return NULL;
         write_descriptor(at, buffer->address, buffer->length_bytes, flags);
+        buffer++;
+    } while (--count != 0);
+    return buffer;
+}
+
+/* The sum over the writable buffers, or less than 0 if the request is not valid. */
+static inline int64_t write_request(struct cursor *at, const struct l4vio_request *request)
+{
+    const struct l4vio_buffer *buffer = request->buffers;
+    uint32_t readable = request->readable;
+    uint32_t writable = request->writable;
+
+    at->total_bytes = 0;
+    if (readable) {
+        buffer = write_buffers(at, buffer, readable, VIRTQ_DESC_F_NEXT);
+        if (!buffer)
+            return -1;
     }
-    return true;
+    uint64_t readable_bytes = at->total_bytes;
+    if (writable) {
+        buffer = write_buffers(at, buffer, writable, VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE);
+        if (!buffer)
+            return -1;
+        l4vio_store16(&at->last->flags, VIRTQ_DESC_F_WRITE);
+    } else {
+        l4vio_store16(&at->last->flags, 0);
+    }
+    if (at->total_bytes >> 32)
+        return -1;
+    return (int64_t)(at->total_bytes - readable_bytes);
 }
 
 /* Why a request of so many entries is not taken now. */
@@ -100,50 +129,40 @@ static int no_room(const struct l4vio_queue *queue, uint32_t entries)
 int l4vio_split_add(struct l4vio_queue *queue, const struct l4vio_request *requests, unsigned count)
 {
     const uint32_t mask = queue->size - 1u;
+    const uint16_t first_index = queue->avail_index;
     struct l4vio_queue_slot *slots = queue->slots;
     l4vio_le16 *ring = avail_ring(queue);
-    uint32_t avail_index = queue->avail_index;
+    uint32_t avail_index = first_index;
     uint32_t free_count = queue->free_count;
     struct cursor at = {.desc = queue->desc, .slots = slots, .entry = queue->free_head};
     uint32_t head = at.entry;
-    unsigned added = 0;
     int refusal = L4VIO_OK;
 
-    for (; added < count; added++) {
-        const struct l4vio_request *request = &requests[added];
-        const struct l4vio_buffer *buffers = request->buffers;
-        uint32_t readable = request->readable;
-        uint32_t writable = request->writable;
-        uint32_t entries = readable + writable;
-
+    for (const struct l4vio_request *end = requests + count; requests != end; requests++) {
+        uint32_t entries = (uint32_t)requests->readable + requests->writable;
         if (entries - 1u >= free_count) { /* 0 is refused here too. */
             refusal = no_room(queue, entries);
             break;
         }
-        at.total_bytes = 0;
-        bool valid = write_buffers(&at, buffers, readable, VIRTQ_DESC_F_NEXT);
-        uint64_t readable_bytes = at.total_bytes;
-        valid = valid && write_buffers(&at, buffers + readable, writable,
-                                       VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE);
-        if (!valid || at.total_bytes > UINT32_MAX) {
+        int64_t writable_bytes = write_request(&at, requests);
+        if (writable_bytes < 0) {
             refusal = L4VIO_EINVAL;
             break;
         }
-        l4vio_store16(&at.desc[at.last].flags, writable ? VIRTQ_DESC_F_WRITE : 0);
-
-        slots[head].u.cookie = request->cookie;
-        slots[head].writable_bytes = (uint32_t)(at.total_bytes - readable_bytes);
+        slots[head].u.cookie = requests->cookie;
+        slots[head].writable_bytes = (uint32_t)writable_bytes;
         slots[head].count = (uint16_t)entries;
         l4vio_store16(&ring[avail_index & mask], (uint16_t)head);
         avail_index++;
         free_count -= entries;
         head = at.entry;
     }
+    uint16_t added = (uint16_t)(avail_index - first_index);
     queue->avail_index = (uint16_t)avail_index;
     queue->free_count = (uint16_t)free_count;
     queue->free_head = (uint16_t)head;
     queue->in_flight = (uint16_t)(queue->in_flight + added);
-    return added ? (int)added : refusal;
+    return added ? added : refusal;
 }
 
 void l4vio_split_add_chain(struct l4vio_queue *queue, uint16_t head, uint16_t count,
@@ -228,55 +247,54 @@ __attribute__((always_inline)) static inline int take_used(struct l4vio_queue *q
                                                            struct l4vio_completion *completions,
                                                            unsigned max, bool descriptor_level)
 {
-    const uint32_t size = queue->size;
+    const uint32_t mask = queue->size - 1u;
     const struct virtq_used_elem *ring = used_ring(queue);
     struct l4vio_queue_slot *slots = queue->slots;
-    uint32_t used_index = queue->used_index;
+    const uint16_t first_index = queue->used_index;
+    uint16_t device_index = l4vio_load16_acquire(&queue->used->idx);
+    uint32_t pending = (uint16_t)(device_index - first_index);
+    /* What is not published yet is not the device's to complete. */
+    uint32_t unpublished = (uint16_t)(queue->avail_index - queue->published_index);
+
+    if (pending + unpublished > queue->in_flight)
+        return l4vio_queue_break(queue, "used index ahead of what is in flight", device_index);
+
+    uint32_t used_index = first_index;
+    uint32_t end_index = first_index + (max < pending ? max : pending);
     uint32_t free_head = queue->free_head;
     uint32_t free_count = queue->free_count;
-    uint16_t device_index = l4vio_load16_acquire(&queue->used->idx);
-    uint32_t pending = (uint16_t)(device_index - used_index);
-    /* What is not published yet is not the device's to complete. */
-    uint32_t owned =
-        queue->in_flight - (uint32_t)(uint16_t)(queue->avail_index - queue->published_index);
-    unsigned taken = 0;
-
-    if (pending > owned)
-        return l4vio_queue_break(queue, "used index ahead of what is in flight", device_index);
-    if (max > pending)
-        max = pending;
-
-    for (; taken < max; taken++) {
-        const struct virtq_used_elem *element = &ring[used_index & (size - 1u)];
+    for (; used_index != end_index; used_index++, completions++) {
+        const struct virtq_used_elem *element = &ring[used_index & mask];
         uint32_t id = l4vio_load32(&element->id);
         uint32_t length = l4vio_load32(&element->len);
+        struct l4vio_queue_slot *slot = &slots[id & mask];
+        uint32_t count = slot->count;
 
-        if (id >= size || slots[id].count == 0) {
+        if (id > mask || count == 0) {
             break_by_id(queue, id);
             break;
         }
-        struct l4vio_queue_slot *slot = &slots[id];
         if (length > slot->writable_bytes) {
             int64_t clamped = clamp_length(queue, length, slot->writable_bytes);
             if (clamped < 0)
                 break;
             length = (uint32_t)clamped;
         }
-        completions[taken].cookie = slot_cookie(slot, descriptor_level);
-        completions[taken].length_bytes = length;
+        completions->cookie = slot_cookie(slot, descriptor_level);
+        completions->length_bytes = length;
 
         release_entries(slots, slot, descriptor_level)->next = (uint16_t)free_head;
-        free_head = id;
-        free_count += slot->count;
         slot->count = 0;
-        used_index++;
+        free_head = id;
+        free_count += count;
     }
+    uint16_t taken = (uint16_t)(used_index - first_index);
     queue->used_index = (uint16_t)used_index;
     queue->free_head = (uint16_t)free_head;
     queue->free_count = (uint16_t)free_count;
     queue->in_flight = (uint16_t)(queue->in_flight - taken);
     l4vio_count(&queue->counters.completed, taken);
-    return taken ? (int)taken : queue->broken;
+    return taken ? taken : queue->broken;
 }
 
 int l4vio_split_get_used(struct l4vio_queue *queue, struct l4vio_completion *completions,
