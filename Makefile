@@ -21,7 +21,7 @@ bench: all ## Run the benchmarks
 	@if [ -x scripts/bench ]; then scripts/bench; \
 	else for b in $(BUILD)/bench/*; do [ ! -x "$$b" ] || "$$b" || exit 1; done; fi
 
-soak: ## Repeat the stress and hostile tests for SOAK_MINUTES (30) with sanitizers
+soak: ## Stress tests for SOAK_MINUTES (10) under the sanitizers
 	@scripts/soak
 
 format: ## Format the C sources in place
