@@ -177,7 +177,10 @@ int client_wait(struct client *const *clients, unsigned count, uint64_t deadline
 
 uint64_t client_size(const struct client *client)
 {
-    return client->block->info.capacity_sectors * VIRTIO_BLK_SECTOR_BYTES;
+    /* A device may claim any capacity; files end at INT64_MAX. */
+    uint64_t sectors = client->block->info.capacity_sectors;
+    uint64_t most = (uint64_t)INT64_MAX / VIRTIO_BLK_SECTOR_BYTES;
+    return (sectors < most ? sectors : most) * VIRTIO_BLK_SECTOR_BYTES;
 }
 
 int client_check_range(const struct client *client, uint64_t offset, uint64_t *length)
