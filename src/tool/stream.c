@@ -275,8 +275,6 @@ int stream_run(struct stream *stream)
         progress_start(stream->verb,
                        stream->length_bytes == STREAM_TO_END ? 0 : stream->length_bytes);
     move(stream);
-    if (signals_pending() && stream->exit_code == TOOL_OK) /* What has arrived meanwhile counts. */
-        take_completions(stream);
     if (signals_pending())
         stream_fail(stream, TOOL_SIGNAL + signals_pending(), "%s interrupted", stream->verb);
     else if (stream->exit_code == TOOL_OK && !stream->different &&

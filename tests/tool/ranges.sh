@@ -48,7 +48,7 @@ expect 1 "does not support" block discard --no-discard l4:d --length 512
 cp disk.img model
 printf 'x' | dd of=model bs=1 seek=700001 conv=notrunc status=none
 if cmp -s disk.img model; then printf 'y' | dd of=model bs=1 seek=700001 conv=notrunc status=none; fi
-expect 3 "differ: first at byte 700001 of the file, byte 700001 of the device" block verify l4:d model
+expect 3 "differ: first at byte 700001 of the file, byte 700001 of the device" block verify --request-size 64K l4:d model
 tail -c +4097 model >tail
 expect 3 "first at byte 695905 of the file, byte 700001 of the device" block verify --offset 4K l4:d tail
 truncate -s 2M model
