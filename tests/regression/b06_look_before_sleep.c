@@ -9,6 +9,12 @@
 
 #include "loopback_device.h"
 
+/* Asleep, the clock jumps to the end of the sleep. */
+static void assert_no_sleep(const struct loopback_device *device, uint64_t before)
+{
+    assert_in_range(device->loopback_platform.clock_ns - before, 0, 1000000);
+}
+
 static void one_notification_for_two_completions(void **state)
 {
     struct loopback_device *device = loopback_device_new();
@@ -23,8 +29,10 @@ static void one_notification_for_two_completions(void **state)
     uint64_t deadline = loopback_device_in_ms(device, 1000);
     assert_int_equal(l4vio_driver_wait_for_next_used(driver, &queue.queue, NULL, deadline), first);
     device->asleep = true;
+    uint64_t before = device->loopback_platform.clock_ns;
     assert_int_equal(l4vio_driver_wait_for_next_used(driver, &queue.queue, NULL, deadline), second);
     assert_int_equal(queue.queue.counters.wakeups, 1);
+    assert_no_sleep(device, before);
     loopback_device_stop(device);
 }
 
@@ -42,10 +50,11 @@ static void completion_without_notification_is_found(void **state)
     assert_int_equal(l4vio_driver_wait(driver, 0, loopback_device_in_ms(device, 10)),
                      L4VIO_ETIMEDOUT);
     device->asleep = true;
-    assert_int_equal(l4vio_driver_wait_for_next_used(driver, &queue.queue, NULL,
-                                                     loopback_device_in_ms(device, 1000)),
-                     head);
+    uint64_t before = device->loopback_platform.clock_ns;
+    uint64_t deadline = loopback_device_in_ms(device, 1000);
+    assert_int_equal(l4vio_driver_wait_for_next_used(driver, &queue.queue, NULL, deadline), head);
     assert_int_equal(queue.queue.counters.wakeups, 0);
+    assert_no_sleep(device, before);
     loopback_device_stop(device);
 }
 

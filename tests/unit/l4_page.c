@@ -77,6 +77,10 @@ static void cmd_mode_does_not_overwrite_a_pending_command(void **state)
     uint32_t pending = loopback_device_header(device)->cmd;
     assert_int_equal(pending, (uint32_t)L4VIO_PAGE_CMD_SET_STATUS << 24);
     assert_int_equal(l4vio_driver_write_config(&device->driver, 0, &byte, 1, NULL), L4VIO_EIO);
+    assert_int_equal(device->transport.ops->write_config(device->transport.self, 0, &byte, 1,
+                                                         loopback_device_in_ms(device, 10), NULL),
+                     L4VIO_ETIMEDOUT);
+    assert_int_equal(loopback_device_header(device)->cmd, pending);
     assert_int_equal(l4vio_driver_reset(&device->driver, NULL), L4VIO_ETIMEDOUT);
     assert_int_equal(loopback_device_header(device)->cmd, pending);
     device->deaf = false;

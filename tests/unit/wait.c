@@ -97,14 +97,13 @@ static void plain_wait_makes_silent_queues_speak(void **state)
     loopback_device_stop(device);
 }
 
-static bool complete_between_arm_and_sleep(struct loopback_queue *queue)
+static void complete_first(struct loopback_queue *queue)
 {
     struct virtq_used *used = (struct virtq_used *)(uintptr_t)queue->queue.used;
     struct virtq_used_elem *ring = (struct virtq_used_elem *)(void *)(used + 1);
     ring[0].id = 0;
     ring[0].len = 0;
     l4vio_store16_release(&used->idx, 1);
-    return true;
 }
 
 static struct loopback_queue *silent_queue;
@@ -113,7 +112,7 @@ static void complete_silently(struct loopback_device *device)
 {
     (void)device;
     if (silent_queue)
-        complete_between_arm_and_sleep(silent_queue);
+        complete_first(silent_queue);
 }
 
 static void timeout_looks_once_more(void **state)
@@ -153,6 +152,72 @@ static void completions_come_before_the_failure(void **state)
     loopback_device_stop(device);
 }
 
+/* The clock of a platform, under which the device completes at the end of the spin. */
+static struct l4vio_platform_ops spin_ops;
+static unsigned clock_calls;
+
+static uint64_t complete_at_the_end_of_the_spin(void *self)
+{
+    struct l4vio_loopback_platform *loopback = self;
+    if (++clock_calls == 3) {
+        complete_silently(NULL);
+        loopback->clock_ns += 2000000;
+    }
+    return ++loopback->clock_ns;
+}
+
+/* B6: between the last look and asking for notifications something may be used, unannounced. */
+static void arming_looks_again(void **state)
+{
+    struct loopback_device *device = loopback_device_new();
+    struct loopback_queue queue;
+    (void)state;
+    device->config.spin_ns = 1000000;
+    loopback_device_live(device, &queue, false);
+    device->asleep = true;
+    send_one(device, &queue);
+    silent_queue = &queue;
+    clock_calls = 0;
+    spin_ops = *device->platform.ops;
+    spin_ops.now_ns = complete_at_the_end_of_the_spin;
+    device->driver.platform.ops = &spin_ops;
+    unsigned looks = device->looks;
+    assert_int_equal(l4vio_driver_wait_used(&device->driver, &queue.queue, L4VIO_FOREVER),
+                     L4VIO_OK);
+    assert_true(clock_calls >= 3);
+    assert_int_equal(device->looks, looks);
+    silent_queue = NULL;
+    loopback_device_stop(device);
+}
+
+static int complete_and_die(void *self)
+{
+    (void)self;
+    complete_silently(NULL);
+    return L4VIO_EPIPE;
+}
+
+static void last_look_comes_after_the_death(void **state)
+{
+    struct loopback_device *device = loopback_device_new();
+    struct loopback_queue queue;
+    (void)state;
+    loopback_device_live(device, &queue, false);
+    device->asleep = true;
+    send_one(device, &queue);
+    struct l4vio_l4_calls calls = *device->loopback.l4.calls;
+    calls.peer_alive = complete_and_die;
+    device->loopback.l4.calls = &calls;
+    silent_queue = &queue;
+    assert_int_equal(l4vio_driver_wait_used(&device->driver, &queue.queue, L4VIO_FOREVER),
+                     L4VIO_OK);
+    assert_int_equal(take_all(&queue), 1);
+    silent_queue = NULL;
+    assert_int_equal(l4vio_driver_wait_used(&device->driver, &queue.queue, L4VIO_FOREVER),
+                     L4VIO_EPIPE);
+    loopback_device_stop(device);
+}
+
 static void failure_is_seen_by_every_queue(void **state)
 {
     struct loopback_device *device = loopback_device_new();
@@ -186,12 +251,28 @@ static void config_notification_is_left_for_its_owner(void **state)
     /* In slices, not in a hot loop. */
     assert_in_range(device->looks - looks, 10, 12);
     assert_int_equal(queues[0].queue.counters.spurious_wakeups, 1);
-    /* Meanwhile a failure is found in slices too. */
+    assert_int_equal(l4vio_driver_wait(&device->driver, 3, 0), L4VIO_OK);
+    assert_int_equal(l4vio_driver_wait(&device->driver, 3, 0), L4VIO_ETIMEDOUT);
+    assert_true(l4vio_driver_config_changed(&device->driver));
+    loopback_device_stop(device);
+}
+
+static void failure_is_found_behind_a_config_notification(void **state)
+{
+    struct loopback_device *device = loopback_device_new();
+    struct l4vio_driver_notification notifications[4];
+    struct loopback_queue queues[3];
+    uint8_t byte = 9;
+    (void)state;
+    three_queues(device, queues, notifications);
+    assert_int_equal(l4vio_device_write_config(&device->device, 0, &byte, 1), L4VIO_OK);
+    assert_int_equal(l4vio_driver_wait_used(&device->driver, &queues[0].queue,
+                                            loopback_device_in_ms(device, 1000)),
+                     L4VIO_ETIMEDOUT);
     device->break_next = true;
     assert_int_equal(l4vio_driver_wait_used(&device->driver, &queues[0].queue, L4VIO_FOREVER),
                      L4VIO_EIO);
     assert_int_equal(l4vio_driver_wait(&device->driver, 3, 0), L4VIO_OK);
-    assert_true(l4vio_driver_config_changed(&device->driver));
     loopback_device_stop(device);
 }
 
@@ -297,8 +378,11 @@ int main(void)
         cmocka_unit_test(plain_wait_makes_silent_queues_speak),
         cmocka_unit_test(timeout_looks_once_more),
         cmocka_unit_test(completions_come_before_the_failure),
+        cmocka_unit_test(arming_looks_again),
+        cmocka_unit_test(last_look_comes_after_the_death),
         cmocka_unit_test(failure_is_seen_by_every_queue),
         cmocka_unit_test(config_notification_is_left_for_its_owner),
+        cmocka_unit_test(failure_is_found_behind_a_config_notification),
         cmocka_unit_test(device_that_forgets_driver_ok_is_noticed),
         cmocka_unit_test(spinning_finds_without_sleeping),
         cmocka_unit_test(room_by_completions),
