@@ -148,7 +148,8 @@ int client_open(struct client *client, const char *uri)
 
 void client_close(struct client *client)
 {
-    if (client->lost)
+    /* Whoever presses Ctrl-C does not want to wait for a device that may be stuck. */
+    if (client->lost || signals_pending())
         l4vio_session_abandon(client->session);
     else
         l4vio_session_close(client->session);

@@ -33,6 +33,24 @@ for features in --no-event-idx "--no-event-idx --no-flush --no-seg-max --no-size
     cmp -s a.orig out.img || fail "differs with $features"
 done
 
+# Other ways to serve.
+ways=("--threads --spin 50" "--engine sync")
+"$L4VIO" serve block --image a.orig --engine io_uring --listen l4:no/such/folder 2>&1 | grep -q "no io_uring" ||
+    ways+=("--engine io_uring" "--threads --engine io_uring --no-event-idx")
+for way in "${ways[@]}"; do
+    cp a.orig way.img
+    # shellcheck disable=SC2086
+    serve way --image way.img --queues 2 $way
+    succeed block copy --queues 2 l4:way out.img
+    cmp -s a.orig out.img || fail "differs when served with $way"
+    succeed block zero --all l4:way
+    succeed block copy --queues 2 a.orig l4:way
+    cmp -s a.orig way.img || fail "the image differs when served with $way"
+    kill -TERM "$server_pid"
+    ends_with "$server_pid" 0
+    rm way.log
+done
+
 # Too large, or not whole sectors: before anything is written.
 random_file nine 9M
 expect 1 "nine has 9437184 bytes and does not fit on l4:big, which has 8388608; nothing was written" \

@@ -48,6 +48,25 @@ for signal in INT TERM; do
         fail "the client says '$(cat writer.err)'"
 done
 
+# A client that waits for a device which has stopped answering.
+rm -f pipe
+mkfifo pipe
+random_file disk.img 1M
+"$L4VIO" block write l4:d --request-size 64K --timeout 60 <pipe >out 2>writer.err &
+writer=$!
+started+=("$writer")
+exec 4>pipe
+head -c 64K /dev/zero >&4
+eventually 20 cmp -s -n 65536 disk.img /dev/zero || fail "nothing arrives"
+kill -STOP "$server_pid"
+head -c 64K /dev/zero >&4
+exec 4>&-
+start=$SECONDS
+kill -INT "$writer"
+ends_with "$writer" 130
+[ $((SECONDS - start)) -lt 10 ] || fail "took $((SECONDS - start)) s"
+kill -CONT "$server_pid"
+
 # A reader that goes away is an error, not a death by SIGPIPE.
 "$L4VIO" block read l4:d 2>err | true
 code=${PIPESTATUS[0]}
