@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Random mixed requests of several clients on several queues, every byte compared with a model in
- * memory. Server and clients are two processes, or one under the thread sanitizer.
+ * memory. Server and clients are two processes, or one under the thread sanitizer; or threads over the
+ * loopback transport.
  *
- * Usage: mixed_requests [SECONDS [SEED]]   (4 seconds by default)
+ * Usage: mixed_requests [SECONDS [SEED]]   (5 seconds by default)
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,6 +22,7 @@
 #include <l4vio/session.h>
 
 #include "block_server.h"
+#include "loopback_block.h"
 
 #if defined(__SANITIZE_THREAD__)
 #define ONE_PROCESS true
@@ -41,6 +43,7 @@ enum {
     data_sectors_max = 160,
     segments_max = 7,
     sector_bytes = 512,
+    run_count = 5,
 };
 
 struct client;
@@ -56,7 +59,9 @@ struct work {
 };
 
 struct client {
-    const char *uri;
+    const char *uri; /* NULL: over the loopback transport */
+    const struct l4vio_block_backend *store;
+    struct loopback_block loopback;
     unsigned number;
     uint32_t random;
     uint64_t end_ns;
@@ -129,11 +134,22 @@ static void finished(struct l4vio_block_request *request, void *context)
     work->client->bytes += work->count * sector_bytes;
 }
 
+/*
+ * Data buffer and half of the slice go with the queue: where each queue has a thread of its own, the
+ * order between two of them goes through the driver's memory, which the thread sanitizer sees at
+ * another address than the server does.
+ */
+static uint32_t queue_of(const struct work *work)
+{
+    return work->index % work->client->block->queue_count;
+}
+
 /* A range of the slice that no request in flight touches: the model has no order for those. */
 static bool choose_range(struct client *client, struct work *work, uint32_t count_max)
 {
     uint64_t count = 1 + below(client, count_max);
-    uint64_t first = below(client, (uint32_t)(slice_sectors - count));
+    uint64_t first = below(client, (uint32_t)(slice_sectors / queue_count - count));
+    first += (uint64_t)queue_of(work) * (slice_sectors / queue_count);
     for (unsigned i = 0; i < request_count; ++i) {
         const struct work *other = &client->work[i];
         if (other->busy && first < other->first + other->count && other->first < first + count)
@@ -215,7 +231,7 @@ static void submit_some(struct client *client)
         if (work->busy || !below(client, 3) || !prepare(client, work))
             continue;
         struct l4vio_error error = {0, "", 0};
-        uint32_t queue = below(client, client->block->queue_count);
+        uint32_t queue = queue_of(work);
         work->busy = true;
         ++client->in_flight;
         int result = l4vio_block_submit(client->block, queue, &work->request, &error);
@@ -253,11 +269,17 @@ static void open_session(struct client *client)
         .timeout_ns = 60000000000u,
         .spin_ns = below(client, 2) ? 20000 : 0,
     };
-    int result = l4vio_session_open_block(client->uri, &options, &client->session, &error);
-    check(result == 0, error.text, result);
-    client->block = l4vio_session_block(client->session);
+    int result = 0;
+    if (client->uri) {
+        result = l4vio_session_open_block(client->uri, &options, &client->session, &error);
+        check(result == 0, error.text, result);
+        client->block = l4vio_session_block(client->session);
+    } else {
+        loopback_block_start(&client->loopback, client->store, options.queue_size, options.spin_ns);
+        client->block = &client->loopback.block;
+    }
     result = l4vio_driver_allocate(
-        l4vio_session_driver(client->session),
+        &client->block->driver,
         request_count * (L4VIO_BLOCK_SHARED_BYTES + (uint64_t)data_sectors_max * sector_bytes),
         &client->region, &error);
     check(result == 0, error.text, result);
@@ -274,6 +296,14 @@ static void open_session(struct client *client)
     }
 }
 
+static void close_session(struct client *client)
+{
+    if (client->uri)
+        l4vio_session_close(client->session);
+    else
+        loopback_block_stop(&client->loopback);
+}
+
 /* Now and then the connection is recovered or made anew; nothing that completed may be lost. */
 static void shake(struct client *client)
 {
@@ -285,27 +315,29 @@ static void shake(struct client *client)
         ++client->recoveries;
         return;
     }
-    l4vio_session_close(client->session);
+    close_session(client);
     open_session(client);
     ++client->reopenings;
 }
 
 static void read_all_back(struct client *client)
 {
-    struct work *work = &client->work[0];
-    for (uint64_t first = 0; first < slice_sectors; first += data_sectors_max) {
+    const uint64_t half = slice_sectors / queue_count;
+    for (uint64_t first = 0; first < slice_sectors;) {
         struct l4vio_error error = {0, "", 0};
+        struct work *work = &client->work[first / half];
+        uint64_t left = half - first % half;
         work->first = first;
-        work->count =
-            slice_sectors - first < data_sectors_max ? slice_sectors - first : data_sectors_max;
+        work->count = left < data_sectors_max ? left : data_sectors_max;
         work->request.type = L4VIO_BLOCK_READ;
         work->request.sector = (uint64_t)client->number * slice_sectors + first;
         cut(client, work);
         work->busy = true;
         ++client->in_flight;
-        int result = l4vio_block_submit(client->block, 0, &work->request, &error);
+        int result = l4vio_block_submit(client->block, queue_of(work), &work->request, &error);
         check(result == 0, error.text, result);
         drain(client);
+        first += work->count;
     }
 }
 
@@ -331,25 +363,25 @@ static void *client_main(void *self)
     }
     drain(client);
     read_all_back(client);
-    l4vio_session_close(client->session);
+    close_session(client);
     return NULL;
 }
 
-static unsigned run_seconds = 4;
+static unsigned run_seconds = 5;
 static uint32_t seed = 1;
 
-static void run(const struct block_server_options *options, const char *name)
+/* One client per thread, on the server of `uri` or, if that is NULL, each on a device of its own. */
+static void run_clients(const char *uri, const struct l4vio_block_backend *store, const char *name)
 {
-    struct block_server server;
     struct client *clients = calloc(client_count, sizeof(*clients));
     pthread_t threads[client_count];
-    block_server_start(&server, options);
     for (unsigned i = 0; i < client_count; ++i) {
         struct client *client = &clients[i];
-        client->uri = server.uri;
+        client->uri = uri;
+        client->store = store;
         client->number = i;
         client->random = seed * 2654435761u + i + 1;
-        client->end_ns = clock_ns() + (uint64_t)run_seconds * 1000000000u / 4;
+        client->end_ns = clock_ns() + (uint64_t)run_seconds * 1000000000u / run_count;
         client->model = calloc(slice_sectors, sector_bytes);
         client->unknown = calloc(slice_sectors, 1);
         assert_int_equal(pthread_create(&threads[i], NULL, client_main, client), 0);
@@ -364,12 +396,30 @@ static void run(const struct block_server_options *options, const char *name)
         free(clients[i].model);
         free(clients[i].unknown);
     }
-    block_server_stop(&server);
     free(clients);
     printf("%-28s %9llu requests, %6llu MiB, %llu recoveries, %llu reconnections\n", name,
            (unsigned long long)requests, (unsigned long long)(bytes >> 20),
            (unsigned long long)recoveries, (unsigned long long)reopenings);
     assert_true(requests > 0);
+}
+
+static void run(const struct block_server_options *options, const char *name)
+{
+    struct block_server server;
+    block_server_start(&server, options);
+    run_clients(server.uri, NULL, name);
+    block_server_stop(&server);
+}
+
+static void loopback_two_threads_matches_model(void **state)
+{
+    struct l4vio_block_backend store;
+    (void)state;
+    assert_int_equal(l4vio_memory_backend_open(
+                         (uint64_t)client_count * slice_sectors * sector_bytes, &store, NULL),
+                     0);
+    run_clients(NULL, &store, "loopback, two threads each");
+    l4vio_memory_backend_close(&store);
 }
 
 static void memory_one_loop_matches_model(void **state)
@@ -431,6 +481,7 @@ int main(int argc, char **argv)
     if (argc > 2)
         seed = (uint32_t)strtoul(argv[2], NULL, 10);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(loopback_two_threads_matches_model),
         cmocka_unit_test(memory_one_loop_matches_model),
         cmocka_unit_test(memory_thread_per_queue_matches_model),
         cmocka_unit_test(file_one_loop_matches_model),
