@@ -123,7 +123,7 @@ static void wrong_hellos_are_refused(void **state)
         int result;
     } cases[] = {{wrong_magic, L4VIO_EBADPROTO},     {too_short, L4VIO_EBADPROTO},
                  {too_long, L4VIO_EBADPROTO},        {other_version, L4VIO_ENOSYS},
-                 {positive_result, L4VIO_EBADPROTO}, {hang_up, L4VIO_EBADPROTO},
+                 {positive_result, L4VIO_EBADPROTO}, {hang_up, L4VIO_EPIPE},
                  {with_descriptor, L4VIO_EBADPROTO}};
 
     (void)state;
@@ -149,7 +149,7 @@ static void socket_of_another_kind_is_told_apart(void **state)
     struct victim victim;
 
     (void)state;
-    assert_int_equal(open_victim(&victim, hang_up, 0), L4VIO_EBADPROTO);
+    assert_int_equal(open_victim(&victim, hang_up, 0), L4VIO_EPIPE);
     char other[96];
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     snprintf(other, sizeof(other), "%s/stream", victim.server.folder);
