@@ -254,7 +254,7 @@ static void wait_for_next_used_ebadproto(void **state)
     loopback_device_live(device, &queue, true);
     /* A completion that nobody asked for. */
     struct virtq_used *used = (struct virtq_used *)(uintptr_t)queue.queue.used;
-    used->idx = 1;
+    l4vio_store16_release(&used->idx, 1);
     assert_int_equal(
         l4vio_driver_wait_for_next_used(&device->driver, &queue.queue, NULL, L4VIO_FOREVER),
         L4VIO_EBADPROTO);

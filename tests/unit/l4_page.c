@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "core/ordering.h"
 #include "l4vio/wire/status.h"
 #include "loopback_device.h"
 
@@ -74,15 +75,15 @@ static void cmd_mode_does_not_overwrite_a_pending_command(void **state)
     (void)state;
     device->deaf = true;
     assert_int_equal(l4vio_driver_reset(&device->driver, NULL), L4VIO_ETIMEDOUT);
-    uint32_t pending = loopback_device_header(device)->cmd;
+    uint32_t pending = l4vio_load32(&loopback_device_header(device)->cmd);
     assert_int_equal(pending, (uint32_t)L4VIO_PAGE_CMD_SET_STATUS << 24);
     assert_int_equal(l4vio_driver_write_config(&device->driver, 0, &byte, 1, NULL), L4VIO_EIO);
     assert_int_equal(device->transport.ops->write_config(device->transport.self, 0, &byte, 1,
                                                          loopback_device_in_ms(device, 10), NULL),
                      L4VIO_ETIMEDOUT);
-    assert_int_equal(loopback_device_header(device)->cmd, pending);
+    assert_int_equal(l4vio_load32(&loopback_device_header(device)->cmd), pending);
     assert_int_equal(l4vio_driver_reset(&device->driver, NULL), L4VIO_ETIMEDOUT);
-    assert_int_equal(loopback_device_header(device)->cmd, pending);
+    assert_int_equal(l4vio_load32(&loopback_device_header(device)->cmd), pending);
     device->deaf = false;
     assert_int_equal(l4vio_driver_reset(&device->driver, NULL), L4VIO_OK);
     loopback_device_stop(device);
@@ -163,7 +164,7 @@ static void whole_feature_map_is_written(void **state)
     memset(header->driver_features_map, 0xff, sizeof(header->driver_features_map));
     assert_int_equal(l4vio_driver_acknowledge(&device->driver, NULL), L4VIO_OK);
     for (unsigned i = 0; i < L4VIO_FEATURE_WORDS; i++)
-        assert_int_equal(header->driver_features_map[i], i == 1);
+        assert_int_equal(l4vio_load32(&header->driver_features_map[i]), i == 1);
     loopback_device_stop(device);
 }
 
@@ -175,7 +176,7 @@ static void entry_is_not_touched_while_ready(void **state)
     loopback_device_connect(device);
     loopback_queue_init(device, &queue, 0, 16, 0, false);
     struct l4vio_page_queue *entry = loopback_device_entry(device, 0);
-    entry->ready = 1;
+    l4vio_store16(&entry->ready, 1);
     assert_int_equal(l4vio_driver_attach_queue(&device->driver, &queue.queue, NULL), L4VIO_EINVAL);
     assert_int_equal(entry->num, 0);
     assert_int_equal(entry->desc_addr, 0);
@@ -251,7 +252,7 @@ static void new_generation_is_a_change(void **state)
     (void)state;
     loopback_device_connect(device);
     assert_false(l4vio_driver_config_changed(&device->driver));
-    loopback_device_header(device)->generation += 2;
+    l4vio_store32(&loopback_device_header(device)->generation, 2);
     assert_int_equal(device->transport.ops->acknowledge(device->transport.self),
                      L4VIO_INTERRUPT_RING | L4VIO_INTERRUPT_CONFIG);
     assert_int_equal(device->transport.ops->acknowledge(device->transport.self),
