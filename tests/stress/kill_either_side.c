@@ -76,7 +76,7 @@ static int hammer(const char *uri)
             requests[i].type = rand() % 2 ? L4VIO_BLOCK_WRITE : L4VIO_BLOCK_READ;
             /* A part of the device for each queue: the device may serve them in two threads. */
             uint32_t queue = i % block->queue_count;
-            uint32_t places = store_bytes / data_bytes / block->queue_count;
+            uint32_t places = (uint32_t)(store_bytes / data_bytes) / block->queue_count;
             uint32_t place = (uint32_t)rand() % places;
             requests[i].sector =
                 (uint64_t)(place * block->queue_count + queue) * (data_bytes / 512);
