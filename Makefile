@@ -8,7 +8,7 @@ BUILD  := build/release
 
 all: ## Build the library and the tool (build/release)
 	@scripts/setup build
-	@scripts/build release
+	@scripts/build release product
 
 demo: all ## Show a driver and a device at work
 	@scripts/setup demo
@@ -17,7 +17,9 @@ demo: all ## Show a driver and a device at work
 test: ## Build and test everything; ends with the count
 	@scripts/test
 
-bench: all ## Run the benchmarks
+bench: ## Run the benchmarks
+	@scripts/setup build
+	@scripts/build release
 	@if [ -x scripts/bench ]; then scripts/bench; \
 	else for b in $(BUILD)/bench/*; do [ ! -x "$$b" ] || "$$b" || exit 1; done; fi
 

@@ -23,6 +23,12 @@ if(tool_sources)
   set_target_properties(l4vio_tool PROPERTIES OUTPUT_NAME l4vio)
 endif()
 
+# What a user wants built, without tests, examples and benchmarks.
+add_custom_target(product DEPENDS l4vio_core l4vio_static l4vio)
+if(TARGET l4vio_tool)
+  add_dependencies(product l4vio_tool)
+endif()
+
 # Examples see what a user sees: the public headers, and no macro that the source does not set.
 l4vio_glob(example_sources examples)
 foreach(source IN LISTS example_sources)
