@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "report.h"
@@ -57,7 +58,7 @@ const struct option client_options[] = {
     {.kind = OPTION_PREFIX,
      .name = "no-",
      .argument = "FEATURE",
-     .help = "do not accept a feature: --no-event-idx, --no-discard",
+     .help = "do not accept a feature: --no-mq, --no-discard",
      .call = refuse_feature},
     {.kind = OPTION_END},
 };
@@ -88,11 +89,17 @@ int client_open_failed(const char *uri, int code, const struct l4vio_error *erro
 {
     char text[200];
     char span[VALUE_TEXT_BYTES];
+    struct stat status;
     l4vio_error_format(error, text, sizeof text);
-    if (!l4vio_session_is_uri(uri))
+    if (!l4vio_session_is_uri(uri) || !uri[3])
         return complain(TOOL_USAGE, "'%s' is not a device; devices are written l4:PATH", uri);
     switch (code) {
     case L4VIO_ENOENT:
+        if (stat(uri + 3, &status) == 0 && !S_ISSOCK(status.st_mode))
+            return complain(TOOL_NO_DEVICE,
+                            "%s is not a socket, so no server listens there; 'l4vio serve block' "
+                            "makes a device of an image file",
+                            uri + 3);
         return complain(TOOL_NO_DEVICE,
                         "no device at %s: nobody listens there; check the path, or start "
                         "'l4vio serve block --listen %s ...'",
@@ -108,7 +115,7 @@ int client_open_failed(const char *uri, int code, const struct l4vio_error *erro
                         uri, (unsigned)geteuid(), (unsigned)geteuid());
     case L4VIO_EBADPROTO:
         return complain(TOOL_NO_DEVICE, "%s is not the socket of an L4-VIRTIO server (%s)", uri,
-                        text);
+                        error->text);
     case L4VIO_EBUSY:
         return complain(TOOL_NO_DEVICE,
                         "the server of %s has as many clients as it takes; try again later, or "
@@ -189,12 +196,17 @@ int client_check_range(const struct client *client, uint64_t offset, uint64_t *l
     uint64_t size = client_size(client);
     uint64_t values[] = {offset, *length};
     static const char *const names[] = {"offset", "length"};
-    for (int i = 0; i < 2; ++i)
-        if (values[i] % VIRTIO_BLK_SECTOR_BYTES)
+    for (int i = 0; i < 2; ++i) {
+        uint64_t excess = values[i] % VIRTIO_BLK_SECTOR_BYTES;
+        /* A length of 0 would be no help. */
+        uint64_t near =
+            i == 1 && values[i] == excess ? VIRTIO_BLK_SECTOR_BYTES : values[i] - excess;
+        if (excess)
             return complain(TOOL_USAGE,
                             "%s %" PRIu64 " is not a multiple of 512, the sector size of a block "
                             "device; %" PRIu64 " is",
-                            names[i], values[i], values[i] - values[i] % VIRTIO_BLK_SECTOR_BYTES);
+                            names[i], values[i], near);
+    }
     if (offset > size)
         return complain(TOOL_FAILED,
                         "offset %" PRIu64 " is past the end of %s, which has %" PRIu64 " bytes",

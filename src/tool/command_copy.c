@@ -71,15 +71,16 @@ static int run(char **arguments)
                         "neither '%s' nor '%s' is a device (l4:PATH); for two files use cp",
                         arguments[0], arguments[1]);
 
-    int result = open_ends(&stream, clients, arguments);
+    int result = stream_check_json(arguments[1]);
+    if (result == TOOL_OK)
+        result = open_ends(&stream, clients, arguments);
     uint64_t start = clock_ns();
     if (result == TOOL_OK)
         result = stream_run(&stream);
     if (result == TOOL_OK)
         result = file_close(&stream.target);
-    if (result == TOOL_OK && !stream_settings.quiet)
-        report_done("copied", stream.done_bytes, clock_ns() - start,
-                    file_is_stdout(&stream.target));
+    if (result == TOOL_OK)
+        result = stream_report(&stream, "copied", clock_ns() - start);
     client_close(&clients[1]);
     client_close(&clients[0]);
     stream_free(&stream);

@@ -67,7 +67,9 @@ static int run_read(char **arguments)
     struct stream stream = {.verb = "read", .past_verb = "read"};
     if (length_given && !length_bytes)
         return complain(TOOL_USAGE, "--length: there is nothing to read");
-    int result = client_open(&client, arguments[0]);
+    int result = stream_check_json(arguments[1]);
+    if (result == TOOL_OK)
+        result = client_open(&client, arguments[0]);
     if (result != TOOL_OK)
         return result;
 
@@ -80,11 +82,8 @@ static int run_read(char **arguments)
     uint64_t start = clock_ns();
     if (result == TOOL_OK)
         result = stream_run(&stream);
-    bool to_stdout = file_is_stdout(&stream.target);
     result = finish(&stream, &client, &stream.target, result);
-    if (result == TOOL_OK && !stream_settings.quiet)
-        report_done("read", stream.done_bytes, clock_ns() - start, to_stdout);
-    return result;
+    return result == TOOL_OK ? stream_report(&stream, "read", clock_ns() - start) : result;
 }
 
 /* Takes --length into account, and checks that the device has room. */
@@ -127,9 +126,7 @@ static int run_write(char **arguments)
     if (result == TOOL_OK)
         result = stream_run(&stream);
     result = finish(&stream, &client, &stream.source, result);
-    if (result == TOOL_OK && !stream_settings.quiet)
-        report_done("wrote", stream.done_bytes, clock_ns() - start, false);
-    return result;
+    return result == TOOL_OK ? stream_report(&stream, "wrote", clock_ns() - start) : result;
 }
 
 /* The device may be larger than the file; what lies beyond it is not looked at. */
@@ -163,14 +160,14 @@ static int run_verify(char **arguments)
     if (result == TOOL_OK)
         result = compare(&stream, &client);
     result = finish(&stream, &client, &stream.target, result);
+    if (result == TOOL_OK)
+        result = stream_report(&stream, "equal:", clock_ns() - start);
     if (result == TOOL_OK && stream.different)
         return complain(TOOL_DIFFERENT,
                         "%s and %s differ: first at byte %" PRIu64 " of the file, byte %" PRIu64
                         " of the device",
                         arguments[0], stream.target.name, stream.difference,
                         offset_bytes + stream.difference);
-    if (result == TOOL_OK && !stream_settings.quiet)
-        report_done("equal:", stream.done_bytes, clock_ns() - start, false);
     return result;
 }
 

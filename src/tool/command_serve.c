@@ -128,7 +128,7 @@ static const struct option options[] = {
     {.kind = OPTION_PREFIX,
      .name = "no-",
      .argument = "FEATURE",
-     .help = "do not offer a feature: --no-event-idx, --no-discard",
+     .help = "do not offer a feature: --no-discard, --no-flush",
      .call = refuse_feature},
     {.kind = OPTION_CALL,
      .name = "allow-uid",
@@ -206,6 +206,11 @@ static int image_failed(int code, const struct l4vio_error *error)
     case L4VIO_ENOSYS:
         return complain(TOOL_FAILED, "this kernel has no io_uring; use --engine auto or sync");
     case L4VIO_EINVAL:
+        if (stat(settings.image, &status) == 0 && !S_ISREG(status.st_mode) &&
+            !S_ISBLK(status.st_mode))
+            return complain(TOOL_FAILED, "%s is not an image, but %s", settings.image,
+                            S_ISDIR(status.st_mode) ? "a directory"
+                                                    : "a device or pipe without blocks");
         if (stat(settings.image, &status) == 0 && S_ISREG(status.st_mode) && error->value % 512)
             return complain(TOOL_FAILED,
                             "%s has %" PRIu64 " bytes, not a multiple of 512, so it cannot be a "
@@ -283,9 +288,18 @@ static int open_server(const struct l4vio_block_backend *backend, struct l4vio_l
     if (result == 0)
         return TOOL_OK;
     l4vio_error_format(&error, text, sizeof text);
-    if (result == L4VIO_EEXIST)
-        return complain(TOOL_FAILED, "%s is taken: a server listens there, or it is not a socket",
+    switch (result) {
+    case L4VIO_EEXIST:
+        return complain(TOOL_FAILED, "cannot listen on %s: %s", settings.listen, error.text);
+    case L4VIO_ENOENT:
+        return complain(TOOL_FAILED, "cannot listen on %s: its directory does not exist",
                         settings.listen);
+    case L4VIO_EACCES:
+        return complain(TOOL_FAILED, "cannot listen on %s: %s; is its directory writable?",
+                        settings.listen, error.text);
+    default:
+        break;
+    }
     return complain(TOOL_FAILED, "cannot listen on %s: %s", settings.listen, text);
 }
 

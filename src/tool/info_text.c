@@ -60,6 +60,48 @@ static const char *yes_no(bool value)
     return value ? "yes" : "no";
 }
 
+/* Limits of one request. */
+static void print_segments(const struct l4vio_block_info *block)
+{
+    char size[VALUE_TEXT_BYTES];
+    printf("segments        ");
+    if (block->segment_max)
+        printf("at most %" PRIu32 " per request", block->segment_max);
+    else
+        printf("any number per request");
+    if (block->size_max_bytes)
+        printf(", of at most %s each\n", format_size(block->size_max_bytes, size));
+    else
+        puts(", of any size");
+}
+
+static void print_topology(const struct l4vio_block_info *block)
+{
+    char size[VALUE_TEXT_BYTES];
+    printf(
+        "topology        physical block %s",
+        format_size((uint64_t)block->block_bytes << (block->physical_block_exponent & 31), size));
+    if (block->alignment_offset_blocks)
+        printf(", the first begins at block %u", block->alignment_offset_blocks);
+    if (block->minimum_io_blocks)
+        printf(", best requests: multiples of %s",
+               format_size((uint64_t)block->minimum_io_blocks * block->block_bytes, size));
+    if (block->optimal_io_blocks)
+        printf(", up to %s",
+               format_size((uint64_t)block->optimal_io_blocks * block->block_bytes, size));
+    putchar('\n');
+}
+
+/* Limits of discard and write-zeroes; the alignment is 0 if there is none. */
+static void print_ranges(const char *heading, uint32_t ranges, uint32_t sectors, uint32_t alignment)
+{
+    char size[VALUE_TEXT_BYTES];
+    printf("%-16sup to %s per range, ranges per request: %" PRIu32, heading,
+           format_size((uint64_t)sectors * VIRTIO_BLK_SECTOR_BYTES, size), ranges);
+    if (alignment)
+        printf(", alignment %s", format_size((uint64_t)alignment * VIRTIO_BLK_SECTOR_BYTES, size));
+}
+
 static void print_block(const struct info *info)
 {
     const struct l4vio_block_info *b = &info->block->info;
@@ -73,24 +115,22 @@ static void print_block(const struct info *info)
     }
     printf("block size      %" PRIu32 " bytes\n", b->block_bytes);
     printf("read-only       %s\n", yes_no(b->read_only));
-    printf("segments        at most %" PRIu32 " of %" PRIu32 " bytes (0: no limit)\n",
-           b->segment_max, b->size_max_bytes);
+    print_segments(b);
     if (b->topology)
-        printf("topology        physical block 2^%u blocks, first aligned %u, least request %u, "
-               "best request %" PRIu32 " blocks\n",
-               b->physical_block_exponent, b->alignment_offset_blocks, b->minimum_io_blocks,
-               b->optimal_io_blocks);
+        print_topology(b);
     printf("flush           %s\n", yes_no(b->flush));
     if (info->has_writeback)
         printf("cache           %s, can be switched\n",
                info->writeback ? "write-back" : "write-through");
-    if (b->discard)
-        printf("discard         %" PRIu32 " ranges of %" PRIu32 " sectors, alignment %" PRIu32 "\n",
-               b->max_discard_segments, b->max_discard_sectors, b->discard_alignment_sectors);
-    if (b->write_zeroes)
-        printf("write zeroes    %" PRIu32 " ranges of %" PRIu32 " sectors, may unmap: %s\n",
-               b->max_write_zeroes_segments, b->max_write_zeroes_sectors,
-               yes_no(b->write_zeroes_may_unmap));
+    if (b->discard) {
+        print_ranges("discard", b->max_discard_segments, b->max_discard_sectors,
+                     b->discard_alignment_sectors);
+        putchar('\n');
+    }
+    if (b->write_zeroes) {
+        print_ranges("write zeroes", b->max_write_zeroes_segments, b->max_write_zeroes_sectors, 0);
+        printf(", may unmap: %s\n", yes_no(b->write_zeroes_may_unmap));
+    }
 }
 
 void info_print(const struct info *info)

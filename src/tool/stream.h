@@ -25,6 +25,7 @@ struct stream_settings {
     uint64_t request_bytes;
     uint64_t depth;
     bool quiet;
+    bool json;
 };
 extern struct stream_settings stream_settings;
 extern const struct option stream_options[];
@@ -65,6 +66,15 @@ struct stream {
  * clients must be closed before stream_free, the target's first.
  */
 int stream_run(struct stream *stream);
+
+/*
+ * Tells the result of a stream that ran to its end, as the options want it: a line for people, JSON, or
+ * nothing. `verb` is for people: "copied".
+ */
+int stream_report(const struct stream *stream, const char *verb, uint64_t span_ns);
+
+/* Refuses --json if standard output is to carry the data: `target` is NULL or "-". */
+int stream_check_json(const char *target);
 
 /* Frees it. */
 void stream_free(struct stream *stream);

@@ -29,6 +29,10 @@ const struct option stream_options[] = {
      .name = "quiet",
      .help = "say nothing unless something is wrong",
      .target = &stream_settings.quiet},
+    {.kind = OPTION_FLAG,
+     .name = "json",
+     .help = "print the result as JSON",
+     .target = &stream_settings.json},
     {.kind = OPTION_GROUP, .name = "Device options", .group = client_options},
     {.kind = OPTION_END},
 };

@@ -10,7 +10,8 @@ long=$(head -c 200 /dev/zero | tr '\0' x)
 expect 4 "l4:$long" block id "l4:$long"
 
 echo data >file
-expect 4 "l4:file" block id l4:file
+expect 4 "file is not a socket, so no server listens there" block id l4:file
+expect 2 "'l4:' is not a device; devices are written l4:PATH" info l4:
 
 misbehave stream stream.sock
 expect 4 "l4:stream.sock" block id l4:stream.sock
@@ -37,11 +38,13 @@ expect 4 "does not answer within" block id l4:stopped --timeout 0.5
 [ $((SECONDS - start)) -lt 10 ] || fail "took $((SECONDS - start)) s"
 kill -CONT "$server_pid"
 
-serve one --ram 1M --max-clients 1
+serve one --ram 1M --max-clients 1 --verbose
 mkfifo pipe
 "$L4VIO" block write l4:one <pipe >/dev/null 2>&1 &
 started+=($!)
 exec 4>pipe
+# Not before the first one is in: else the first one may be the one too many.
+eventually 10 grep -q 'client 1: uid' one.log || fail "the first client does not come"
 busy() { ! "$L4VIO" block id l4:one >/dev/null 2>err; }
 eventually 10 busy || fail "a second client is let in"
 expect 4 "as many clients as it takes" block id l4:one

@@ -33,6 +33,33 @@ for features in --no-event-idx "--no-event-idx --no-flush --no-seg-max --no-size
     cmp -s a.orig out.img || fail "differs with $features"
 done
 
+# For programs. What is printed is JSON, and only that.
+json_has() {
+    local key
+    for key in "$@"; do
+        grep -q "$key" out || fail "--json lacks $key: $(cat out)"
+    done
+}
+succeed block copy --json l4:a out.img
+json_has '"operation": "copy"' '"source": "l4:a"' '"target": "out.img"' '"bytes": 5243392' '"seconds": ' \
+    '"bytes_per_second": [1-9]'
+[ "$(head -c 1 out)$(tail -n 1 out)" = "{}" ] || fail "not JSON alone: $(cat out)"
+succeed block read --json --quiet --offset 1M --length 1K l4:a out.img
+json_has '"operation": "read"' '"bytes": 1024'
+succeed block write --json --offset 1M l4:big out.img
+json_has '"operation": "write"' '"bytes": 1024'
+succeed block verify --json l4:a a.orig
+json_has '"equal": true'
+printf x | dd of=other bs=1 seek=700 conv=notrunc status=none if=/dev/stdin
+dd if=a.orig of=other bs=1 count=700 conv=notrunc status=none
+truncate -s 1024 other
+expect 3 "l4:a and other differ: first at byte" block verify --json l4:a other
+json_has '"equal": false' '"file_offset_bytes": 70[01]' '"device_offset_bytes": 70[01]'
+expect 2 "standard output would carry both" block copy --json l4:a -
+expect 2 "standard output would carry both" block read --json --length 512 l4:a
+expect 4 "nobody listens" block copy --json l4:none out.img
+[ ! -s out ] || fail "a result without a copy: $(cat out)"
+
 # Other ways to serve.
 ways=("--threads --spin 50" "--engine sync")
 "$L4VIO" serve block --image a.orig --engine io_uring --listen l4:no/such/folder 2>&1 | grep -q "no io_uring" ||

@@ -8,18 +8,22 @@ truncate -s 1000 odd.img
 expect 1 "odd.img has 1000 bytes, not a multiple of 512" serve block --image odd.img --listen l4:s
 : >empty.img
 expect 1 "empty.img" serve block --image empty.img --listen l4:s
-expect 1 "cannot serve /dev/null" serve block --image /dev/null --listen l4:s
+expect 1 "/dev/null is not an image, but a device or pipe without blocks" serve block --image /dev/null --listen l4:s
 mkdir folder
 expect 1 "folder" serve block --image folder --listen l4:s
 truncate -s 1M good.img
 expect 1 "cannot listen on l4:no/such/s" serve block --image good.img --listen l4:no/such/s
 echo precious >s
-expect 1 "l4:s is taken" serve block --image good.img --listen l4:s
+expect 1 "cannot listen on l4:s: the path is there and is not a socket" serve block --image good.img --listen l4:s
 [ "$(cat s)" = precious ] || fail "a file was replaced by a socket"
 rm s
 
 serve s --image good.img
-expect 1 "l4:s is taken" serve block --ram 1M --listen l4:s
+expect 1 "cannot listen on l4:good.img: the path is there and is not a socket" \
+    serve block --ram 1M --listen l4:good.img
+expect 1 "cannot listen on l4:no/where: its directory does not exist" serve block --ram 1M --listen l4:no/where
+expect 1 "\. is not an image, but a directory" serve block --image . --listen l4:t
+expect 1 "cannot listen on l4:s: the path is in use by a live server" serve block --ram 1M --listen l4:s
 expect 1 "good.img is being served or written" serve block --image good.img --listen l4:t
 succeed block id l4:s
 

@@ -8,6 +8,7 @@ cp disk.img model
 serve d --image disk.img
 
 expect 2 "offset 100 is not a multiple of 512.* 0 is" block read l4:d --offset 100
+expect 2 "length 10 is not a multiple of 512.* 512 is" block read l4:d --length 10
 expect 2 "length 1000 is not a multiple of 512.* 512 is" block read l4:d --length 1000
 expect 2 "offset 1025 is not a multiple of 512" block write l4:d --offset 1025 model
 expect 2 "length 7 is not a multiple of 512" block zero l4:d --length 7

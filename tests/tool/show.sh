@@ -8,7 +8,10 @@ succeed info l4:d
 for line in '^device  *block device \(2\) at l4:d' '^vendor  *0x44 \(L4Re\)' \
     '^status  *15 \(ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK\)' 'VERSION_1 \(32\)' 'FLUSH \(9\)' \
     '^queues  *3, most entries: 128 128 128$' '^capacity  *64 MiB \(131072 sectors' '^id  *some-disk$' \
-    '^read-only  *no$'; do
+    '^read-only  *no$' \
+    '^segments  *at most 126 per request, of any size$' \
+    '^topology  *physical block 4 KiB, best requests: multiples of 4 KiB$' \
+    '^write zeroes  *up to 32 MiB per range, ranges per request: 16, may unmap: yes$'; do
     grep -Eq "$line" out || fail "info lacks '$line': $(cat out)"
 done
 grep -q 'DISCARD' out && fail "a refused feature is offered"
