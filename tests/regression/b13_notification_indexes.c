@@ -34,6 +34,34 @@ static void queue_is_notified_by_its_own_index(void **state)
     loopback_device_stop(device);
 }
 
+/* A wait takes the notifications of its queue's index, and leaves those of others alone. */
+static void wait_for_a_queue_sleeps_on_its_own_index(void **state)
+{
+    struct loopback_device *device = loopback_device_new();
+    struct l4vio_driver_notification notifications[4];
+    struct loopback_queue queue;
+    (void)state;
+    device->notifications = notifications;
+    device->notification_count = 4;
+    device->config.config_notify_index = 3;
+    loopback_device_connect(device);
+    loopback_queue_init(device, &queue, 1, 16, 2, false);
+    assert_int_equal(l4vio_driver_attach_queue(&device->driver, &queue.queue, NULL), L4VIO_OK);
+    assert_int_equal(l4vio_driver_acknowledge(&device->driver, NULL), L4VIO_OK);
+    device->asleep = true;
+    assert_int_equal(loopback_queue_add(&queue, 16, NULL), 1);
+
+    l4vio_loopback_trigger(&device->loopback, 0);
+    l4vio_loopback_trigger(&device->loopback, 2);
+    assert_int_equal(
+        l4vio_driver_wait_used(&device->driver, &queue.queue, loopback_device_in_ms(device, 50)),
+        L4VIO_ETIMEDOUT);
+    assert_int_equal(queue.queue.counters.spurious_wakeups, 1);
+    assert_int_equal(l4vio_driver_drain_notification(&device->driver, 2), 0);
+    assert_int_equal(l4vio_driver_drain_notification(&device->driver, 0), 1);
+    loopback_device_stop(device);
+}
+
 static void configuration_is_announced_by_its_own_index(void **state)
 {
     struct loopback_device *device = loopback_device_new();
@@ -110,6 +138,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(queue_is_notified_by_its_own_index),
+        cmocka_unit_test(wait_for_a_queue_sleeps_on_its_own_index),
         cmocka_unit_test(configuration_is_announced_by_its_own_index),
         cmocka_unit_test(device_is_kicked_by_the_index_that_it_fixed),
         cmocka_unit_test(index_that_the_device_has_not_is_refused),
