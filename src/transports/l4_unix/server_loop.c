@@ -157,7 +157,8 @@ static void server_event(struct l4vio_l4_server *server, struct l4vio_event even
 {
     switch (event.source) {
     case L4VIO_SOURCE_LISTEN:
-        for (int i = 0; i < ACCEPTS_AT_ONCE && accept_one(server); i++)
+        /* Both events may come at once. */
+        for (int i = 0; i < ACCEPTS_AT_ONCE && !server->ending && accept_one(server); i++)
             ;
         break;
     case L4VIO_SOURCE_STOP:
