@@ -189,6 +189,52 @@ static void clients_are_refused_when_descriptors_run_out(void **state)
     socket_server_end(&server);
 }
 
+/* Every descriptor number is in use from now on. */
+static struct rlimit use_up_descriptors(void)
+{
+    struct rlimit limit;
+    int lowest = dup(STDERR_FILENO);
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    close(lowest);
+    const struct rlimit low = {.rlim_cur = (rlim_t)lowest, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    return limit;
+}
+
+/* A descriptor that does not arrive fails the call that it came with, not the connection. */
+static void call_fails_alone_when_descriptors_run_out(void **state)
+{
+    struct socket_server server;
+    static struct socket_driver driver;
+    struct l4vio_unix_call call = {.opcode = l4vio_swap32(L4VIO_CALL_REGISTER_DS),
+                                   .size = l4vio_swap64(4096)};
+    struct l4vio_notification got = {.handle = L4VIO_NO_HANDLE};
+    int memory = peer_memory(4096);
+
+    (void)state;
+    socket_server_init(&server);
+    socket_server_start(&server);
+    int peer = peer_connect_hello(server.path);
+    assert_int_equal(socket_driver_open(&driver, server.path, 1), 0);
+    const struct l4vio_transport *transport = &driver.driver.transport;
+    uint64_t deadline_ns = l4vio_driver_deadline(&driver.driver, UINT64_C(5000000000));
+
+    struct rlimit limit = use_up_descriptors();
+    int of_server = peer_call(peer, &call, memory, NULL);
+    int of_client = transport->ops->get_notification(transport->self, 0, &got, deadline_ns, NULL);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(of_server, L4VIO_ENOMEM);
+    assert_int_equal(of_client, L4VIO_ENOMEM);
+
+    assert_int_equal(peer_call(peer, &call, memory, NULL), 0);
+    assert_int_equal(socket_driver_request(&driver, 0, VIRTIO_BLK_T_OUT, 0), 0);
+    socket_driver_close(&driver);
+    close(peer);
+    close(memory);
+    socket_server_end(&server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +244,7 @@ int main(void)
         cmocka_unit_test(client_that_takes_no_answers_is_let_go),
         cmocka_unit_test(storm_of_kicks_does_not_starve_others),
         cmocka_unit_test(clients_are_refused_when_descriptors_run_out),
+        cmocka_unit_test(call_fails_alone_when_descriptors_run_out),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

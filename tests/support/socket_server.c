@@ -51,6 +51,11 @@ void socket_server_start(struct socket_server *server)
 
     if (l4vio_l4_server_open(&server->config, &server->server, &error) != 0)
         fail_msg("server: %s (%llu)", error.text, (unsigned long long)error.value);
+    socket_server_run(server);
+}
+
+void socket_server_run(struct socket_server *server)
+{
     assert_int_equal(pthread_create(&server->thread, NULL, run, server), 0);
     server->running = true;
 }

@@ -29,6 +29,8 @@ struct socket_server {
 void socket_server_init(struct socket_server *server);
 /* Opens and runs it; fails the test if that does not work. */
 void socket_server_start(struct socket_server *server);
+/* Runs a server that the test has opened itself. */
+void socket_server_run(struct socket_server *server);
 /* Stops, closes, removes everything. */
 void socket_server_end(struct socket_server *server);
 /* Stops and closes the server; folder and store stay. */

@@ -163,7 +163,7 @@ void l4vio_l4_client_free(struct l4vio_l4_client *client)
     if (!client)
         return;
     if (client->socket >= 0)
-        close(client->socket);
+        l4vio_unix_hang_up(client->socket);
     pthread_cond_destroy(&client->free);
     pthread_mutex_destroy(&client->lock);
     free(client);

@@ -108,6 +108,8 @@ static int check_reply(struct l4vio_l4_client *client, const struct exchange *ex
     int result = l4vio_unix_decode_result(l4vio_swap32(reply->result), &valid);
     unsigned fds = exchange->returns_fd && valid && result == 0 ? 1 : 0;
 
+    if (valid && fds && reply->opcode == exchange->call.opcode && exchange->reply.fds_lost)
+        return l4vio_fail(error, L4VIO_ENOMEM, "descriptors have run out", 0);
     if (!valid || reply->opcode != exchange->call.opcode || exchange->reply.fd_count != fds)
         return give_up(client, L4VIO_EBADPROTO, "the server's answer is not valid", error);
     if (result < 0)
@@ -223,7 +225,7 @@ static int device_config(void *self, struct l4vio_dataspace *dataspace, uint64_t
     int fd = l4vio_unix_take_fd(&exchange.reply);
     result = l4vio_linux_check_memfd(fd, &size_bytes, error);
     if (result < 0) {
-        close(fd);
+        l4vio_unix_close_foreign(fd);
         return result;
     }
     dataspace->base = NULL;
@@ -246,7 +248,7 @@ static int device_notification(void *self, uint32_t index, struct l4vio_notifica
     int fd = l4vio_unix_take_fd(&exchange.reply);
     result = l4vio_linux_check_eventfd(fd, error);
     if (result < 0) {
-        close(fd);
+        l4vio_unix_close_foreign(fd);
         return result;
     }
     l4vio_linux_adopt_notification(&client->platform);
@@ -323,7 +325,7 @@ static void close_connection(void *self)
 
     atomic_store(&client->dead, true);
     if (client->socket >= 0)
-        close(client->socket);
+        l4vio_unix_hang_up(client->socket);
     client->socket = -1;
 }
 

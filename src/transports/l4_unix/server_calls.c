@@ -74,7 +74,7 @@ static int register_memory(struct l4vio_served_client *client, const struct call
         result = check_window(client, call, available);
     if (result == L4VIO_OK)
         result = l4vio_memfd_map(fd, call->offset, call->size, &region.base, NULL);
-    close(fd); /* The mapping stays. */
+    l4vio_unix_close_foreign(fd); /* The mapping stays. */
     if (result < 0)
         return result;
     l4vio_control_enter(client->server);
@@ -93,7 +93,7 @@ static int bind_notification(struct l4vio_served_client *client, const struct ca
         call->argument >= server->index_count ? L4VIO_ERANGE : l4vio_linux_check_eventfd(fd, NULL);
 
     if (result < 0) {
-        close(fd);
+        l4vio_unix_close_foreign(fd);
         return result;
     }
     l4vio_linux_adopt_notification(&server->platform);
@@ -183,6 +183,8 @@ static void answer(struct l4vio_served_client *client, struct l4vio_unix_packet 
 
     if (!known(call.opcode))
         result = L4VIO_ENOSYS;
+    else if (packet->fds_lost)
+        result = L4VIO_ENOMEM;
     else if (call.clean && packet->fd_count == fds)
         result = carry_out(client, &call, l4vio_unix_take_fd(packet), &out, &reply);
     l4vio_unix_close_fds(packet);
@@ -229,7 +231,7 @@ static int check_hello(const struct l4vio_unix_packet *packet, const char **why)
     const struct l4vio_unix_hello *hello = &packet->u.hello;
 
     *why = "hello is not valid";
-    if (packet->size != sizeof(*hello) || packet->fd_count ||
+    if (packet->size != sizeof(*hello) || packet->fd_count || packet->fds_lost ||
         l4vio_swap32(hello->magic) != L4VIO_UNIX_MAGIC)
         return L4VIO_EBADPROTO;
     *why = "speaks another version";

@@ -43,7 +43,7 @@ void l4vio_client_end(struct l4vio_served_client *client, const char *why)
     else
         server->silent--;
     l4vio_client_poll(client, false);
-    close(client->socket);
+    l4vio_unix_hang_up(client->socket);
     client->socket = -1;
     client->state = L4VIO_CLIENT_ENDING;
     client->command_waits = false;
@@ -65,18 +65,14 @@ static bool allowed(const struct l4vio_l4_server_config *config, uid_t uid)
     return false;
 }
 
-/* Its hello, if it came already, is read: closing with something unread would look like an error. */
 static void refuse(struct l4vio_l4_server *server, int fd, int code, const char *why, uid_t uid)
 {
-    struct l4vio_unix_packet packet;
     struct l4vio_unix_hello hello = {.magic = l4vio_swap32(L4VIO_UNIX_MAGIC),
                                      .version = l4vio_swap32(L4VIO_UNIX_VERSION),
                                      .result = l4vio_swap32(l4vio_unix_encode_result(code))};
 
-    if (l4vio_unix_receive(fd, &packet) == L4VIO_OK)
-        l4vio_unix_close_fds(&packet);
     l4vio_unix_send(fd, &hello, sizeof(hello), -1);
-    close(fd);
+    l4vio_unix_hang_up(fd);
     atomic_fetch_add(&server->refused, 1);
     l4vio_server_log(server, "refused uid %u: %s", (unsigned)uid, why);
 }
@@ -84,6 +80,8 @@ static void refuse(struct l4vio_l4_server *server, int fd, int code, const char 
 /* A descriptor kept for the purpose lets us tell the client, instead of leaving it in the backlog. */
 static void refuse_without_descriptor(struct l4vio_l4_server *server)
 {
+    if (server->reserve < 0) /* Somebody else was quicker last time. */
+        server->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (server->reserve < 0)
         return;
     close(server->reserve);
