@@ -71,6 +71,22 @@ int l4vio_device_page_config_queue(struct l4vio_device_page *page, uint32_t queu
                                    struct l4vio_error *error);
 
 /**
+ * Looks at the `cmd` register (only if feature 160 is offered), for those who have to prepare for a
+ * command: the driver may write another one at any time, so what was seen here is what is run.
+ * @param page the page
+ * @return as written by the driver, 0 there is no command
+ */
+uint32_t l4vio_device_page_read_cmd(const struct l4vio_device_page *page);
+
+/**
+ * Carries out a command that l4vio_device_page_read_cmd has seen, and zeroes the register.
+ * @param page the page
+ * @param cmd  the command, not 0
+ * @return the queue of a NOTIFY_QUEUE command, else UINT32_MAX
+ */
+uint32_t l4vio_device_page_run_cmd(struct l4vio_device_page *page, uint32_t cmd);
+
+/**
  * Looks at the `cmd` register and carries the command out (only if feature 160 is offered).
  * @param page  the page
  * @param queue filled with the queue of a NOTIFY_QUEUE command, else UINT32_MAX; may be NULL

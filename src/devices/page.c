@@ -232,21 +232,25 @@ static uint32_t carry_out(struct l4vio_device_page *page, uint32_t command, uint
     return UINT32_MAX;
 }
 
-int l4vio_device_page_poll_cmd(struct l4vio_device_page *page, uint32_t *queue)
+uint32_t l4vio_device_page_read_cmd(const struct l4vio_device_page *page)
 {
-    if (queue)
-        *queue = UINT32_MAX;
-    if (!page->config.cmd_mode)
-        return 0;
-    uint32_t cmd = l4vio_load32_acquire(&header(page)->cmd);
-    if (cmd == 0)
-        return 0;
+    return page->config.cmd_mode ? l4vio_load32_acquire(&header(page)->cmd) : 0;
+}
 
+uint32_t l4vio_device_page_run_cmd(struct l4vio_device_page *page, uint32_t cmd)
+{
     uint32_t argument = cmd & ((UINT32_C(1) << CMD_ARGUMENT_BITS) - 1);
     uint32_t notified = carry_out(page, cmd >> CMD_ARGUMENT_BITS, argument);
-    if (queue)
-        *queue = notified;
     /* Only now: the driver takes it for the answer. */
     l4vio_store32_release(&header(page)->cmd, 0);
-    return 1;
+    return notified;
+}
+
+int l4vio_device_page_poll_cmd(struct l4vio_device_page *page, uint32_t *queue)
+{
+    uint32_t cmd = l4vio_device_page_read_cmd(page);
+    uint32_t notified = cmd ? l4vio_device_page_run_cmd(page, cmd) : UINT32_MAX;
+    if (queue)
+        *queue = notified;
+    return cmd != 0;
 }

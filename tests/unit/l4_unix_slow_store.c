@@ -15,6 +15,7 @@
 #include "socket_driver.h"
 #include "socket_peer.h"
 #include "socket_server.h"
+#include "transports/l4_unix/client.h"
 
 #define LANES 8
 
@@ -322,6 +323,58 @@ static void calls_behind_a_reset_wait_for_it(void **state)
     socket_server_end(&server);
 }
 
+#define CHANGING_CLIENTS 16u
+
+/* Writes one command over the other until the server has settled for the one that has to wait. */
+static void change_command(struct socket_driver *driver)
+{
+    struct l4vio_page_header *header = driver->client->l4.page;
+    const uint32_t harmless = L4VIO_PAGE_CMD_NOTIFY_QUEUE << 24;
+    const uint32_t reset = L4VIO_PAGE_CMD_SET_STATUS << 24;
+
+    for (unsigned i = 0; i < 200; i++) {
+        assert_int_equal(driver->platform.ops->notification_trigger(
+                             driver->platform.self, &driver->driver.notifications[0].to_device),
+                         0);
+        for (unsigned n = 0; n < 1000; n++) {
+            l4vio_store32(&header->cmd, n % 2 ? reset : harmless);
+            l4vio_relax();
+            l4vio_full_barrier();
+        }
+    }
+}
+
+/* What the server looks at to decide whether to wait is what it carries out. */
+static void command_that_changes_does_not_make_the_server_wait(void **state)
+{
+    static struct socket_driver drivers[CHANGING_CLIENTS];
+    struct socket_server server;
+    struct slow_store store;
+
+    (void)state;
+    start(&server, &store, false, 1);
+    socket_server_stop(&server);
+    memset(&store.lanes, 0, sizeof(store.lanes));
+    store.lane_count = 0;
+    server.config.cmd_mode = true;
+    socket_server_start(&server);
+    for (unsigned i = 0; i < CHANGING_CLIENTS; i++) {
+        struct socket_driver *driver = &drivers[i];
+        assert_int_equal(socket_driver_open(driver, server.path, 1), 0);
+        assert_int_equal(socket_driver_start(driver, 0, 0, VIRTIO_BLK_T_IN, HELD_SECTOR), 0);
+        l4vio_queue_publish(&driver->queues[0]);
+        assert_int_equal(l4vio_driver_notify(&driver->driver, &driver->queues[0]), 0);
+        while (atomic_load(&store.held) <= i)
+            usleep(1000);
+        change_command(driver);
+    }
+    release_all(&store);
+    for (unsigned i = 0; i < CHANGING_CLIENTS; i++)
+        socket_driver_close(&drivers[i]);
+    assert_true(socket_server_has_clients(&server, 0));
+    socket_server_end(&server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +383,7 @@ int main(void)
         cmocka_unit_test(server_stops_when_the_store_is_done),
         cmocka_unit_test(full_store_is_waited_for),
         cmocka_unit_test(calls_behind_a_reset_wait_for_it),
+        cmocka_unit_test(command_that_changes_does_not_make_the_server_wait),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -86,8 +86,8 @@ struct l4vio_served_client {
     uint64_t deadline_ns; /* Of the hello. */
     bool stopping;        /* Queues take nothing more until nothing is in flight. */
     bool call_waits;      /* `waiting` is to run then. */
-    bool command_waits;   /* So is the `cmd` register. */
     struct l4vio_unix_packet waiting;
+    uint32_t waiting_command; /* So is this one of the `cmd` register; 0: none. */
 
     struct l4vio_dataspace page_memory;
     struct l4vio_device_page page;

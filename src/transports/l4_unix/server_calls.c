@@ -309,36 +309,36 @@ void l4vio_client_receive(struct l4vio_served_client *client)
     }
 }
 
-/* A hint only, since the driver may change it: the device is correct without, but would block. */
-static bool command_needs_quiet(const struct l4vio_served_client *client)
+/* Commands that take memory away from the device, or may: as with calls. */
+static bool command_needs_quiet(uint32_t cmd)
 {
-    const struct l4vio_page_header *header = client->page_memory.base;
-    uint32_t command = l4vio_load32(&header->cmd) >> 24;
+    uint32_t command = cmd >> 24;
 
     return command == L4VIO_PAGE_CMD_SET_STATUS || command == L4VIO_PAGE_CMD_CFG_QUEUE;
 }
 
-static void run_command(struct l4vio_served_client *client)
+static void run_command(struct l4vio_served_client *client, uint32_t cmd)
 {
-    uint32_t queue = UINT32_MAX;
-
     l4vio_control_enter(client->server);
     l4vio_client_tell_failure(client);
-    if (l4vio_device_page_poll_cmd(&client->page, &queue)) {
-        l4vio_client_tell_failure(client);
-        l4vio_client_activate(client);
-    }
+    l4vio_device_page_run_cmd(&client->page, cmd);
+    l4vio_client_tell_failure(client);
+    l4vio_client_activate(client);
     l4vio_control_leave(client->server);
 }
 
+/* Read once: a driver that writes another command meanwhile could have us wait for the store. */
 void l4vio_client_look(struct l4vio_served_client *client)
 {
-    if (client->state != L4VIO_CLIENT_READY || client->stopping || !client->server->config.cmd_mode)
+    if (client->state != L4VIO_CLIENT_READY || client->stopping)
         return;
-    if (command_needs_quiet(client) && !l4vio_client_stop(client))
-        client->command_waits = true;
+    uint32_t cmd = l4vio_device_page_read_cmd(&client->page);
+    if (cmd == 0)
+        return;
+    if (command_needs_quiet(cmd) && !l4vio_client_stop(client))
+        client->waiting_command = cmd;
     else
-        run_command(client);
+        run_command(client, cmd);
 }
 
 void l4vio_client_resume(struct l4vio_served_client *client)
@@ -348,9 +348,10 @@ void l4vio_client_resume(struct l4vio_served_client *client)
 
     if (!l4vio_client_go_on(client) || l4vio_client_find(server, self) != client)
         return;
-    if (client->command_waits) {
-        client->command_waits = false;
-        run_command(client);
+    if (client->waiting_command) {
+        uint32_t cmd = client->waiting_command;
+        client->waiting_command = 0;
+        run_command(client, cmd);
     }
     if (client->call_waits) {
         client->call_waits = false;

@@ -46,7 +46,7 @@ void l4vio_client_end(struct l4vio_served_client *client, const char *why)
     l4vio_unix_hang_up(client->socket);
     client->socket = -1;
     client->state = L4VIO_CLIENT_ENDING;
-    client->command_waits = false;
+    client->waiting_command = 0;
     if (client->call_waits)
         l4vio_unix_close_fds(&client->waiting);
     client->call_waits = false;
