@@ -13,8 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <l4vio/queue.h>
+
 #include "core/ordering.h"
-#include "l4vio/queue.h"
 
 #define SIZE      256
 #define BATCH_MAX 64

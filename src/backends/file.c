@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "file.h"
+#include "backends/file.h"
 
 static int fail_open(int error_number, struct l4vio_error *error)
 {

@@ -6,7 +6,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-#include "l4vio/backends.h"
+#include <l4vio/backends.h>
 
 /* Segments per system call. */
 #define L4VIO_FILE_SEGMENTS_PER_CALL 128u

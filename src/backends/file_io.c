@@ -4,7 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "file.h"
+#include "backends/file.h"
 
 /* Where struct l4vio_block_io keeps the first segment that is not done. */
 #define SEGMENT_INDEX 0

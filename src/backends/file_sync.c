@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The file store by pread and pwrite. Every operation is done when submit returns. */
-#include "file.h"
+#include "backends/file.h"
 
 /* The kernel keeps all state: the store is its own lane. */
 static int sync_lane_open(void *self, struct l4vio_block_lane **lane, struct l4vio_error *error)

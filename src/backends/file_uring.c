@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#include "file.h"
+#include "backends/file.h"
 
 #define RING_ENTRIES 128u
 /* Where struct l4vio_block_io keeps the next one of the list. */

@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "l4vio/backends.h"
+#include <l4vio/backends.h>
 
 struct memory_store {
     unsigned char *bytes;

@@ -2,8 +2,8 @@
 /*
  * Block driver: requests go in, completions come out.
  */
-#include "block_internal.h"
 #include "core/ordering.h"
+#include "drivers/block_private.h"
 
 /*
  * Parts that found no room: a ring of requests linked by `next`; waiting[queue] is its tail, so that

@@ -2,8 +2,8 @@
 /*
  * Block driver: features, device configuration and its limits, cache mode.
  */
-#include "block_internal.h"
 #include "core/ordering.h"
+#include "drivers/block_private.h"
 
 /* Above this a "preferred block size" or physical block is no advice that anybody can follow. */
 #define BLOCK_BYTES_MAX             (UINT32_C(1) << 20)

@@ -5,8 +5,8 @@
  * The shared part of a request is written here for the device and never read back; only the status
  * byte and the identity are the device's.
  */
-#include "block_internal.h"
 #include "core/ordering.h"
+#include "drivers/block_private.h"
 
 /* A position in the segments of a request. */
 struct cursor {

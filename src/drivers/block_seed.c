@@ -2,10 +2,10 @@
 /*
  * The seed's block API over block.h.
  */
-#include "l4vio/block_seed.h"
+#include <l4vio/block_seed.h>
 
-#include "block_internal.h"
 #include "core/bytes.h"
+#include "drivers/block_private.h"
 
 enum seed_state { SEED_FREE, SEED_OPEN, SEED_SENT, SEED_DONE };
 

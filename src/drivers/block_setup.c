@@ -2,10 +2,11 @@
 /*
  * Block driver: set-up, recovery, end.
  */
-#include "block_internal.h"
+#include "drivers/block_private.h"
+
+#include <l4vio/wire/status.h>
 
 #include "core/bytes.h"
-#include "l4vio/wire/status.h"
 
 #define BLOCK_QUEUE_SIZE_DEFAULT 128u
 #define RING_ALIGN_BYTES         64u

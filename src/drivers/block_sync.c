@@ -6,10 +6,10 @@
  * buffers busy with `user` NULL: in quarantine, the device may own them. A later call takes back
  * those that have completed; what they bring is thrown away.
  */
-#include "l4vio/block_sync.h"
+#include <l4vio/block_sync.h>
 
-#include "block_internal.h"
 #include "core/bytes.h"
+#include "drivers/block_private.h"
 
 #define BUFFER_COUNT_MAX 65536u
 #define BUFFER_BYTES_MAX (UINT32_C(1) << 30)

@@ -2,7 +2,7 @@
 /*
  * Block driver: the calls that sleep. None of them takes memory back when its deadline passes.
  */
-#include "block_internal.h"
+#include "drivers/block_private.h"
 
 int l4vio_block_wait_finished(struct l4vio_block *block, uint32_t queue, uint64_t deadline_ns)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "session.h"
+#include "host/session.h"
 
 #include <poll.h>
 #include <time.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "bench.h"
+#include "tool/bench.h"
 
 #include <l4vio/names.h>
 
@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "report.h"
-#include "signals.h"
-#include "tool.h"
+#include "tool/report.h"
+#include "tool/signals.h"
+#include "tool/tool.h"
 
 struct bench_slot {
     struct bench *bench;

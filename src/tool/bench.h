@@ -3,8 +3,8 @@
 #ifndef L4VIO_TOOL_BENCH_H
 #define L4VIO_TOOL_BENCH_H
 
-#include "client.h"
-#include "histogram.h"
+#include "tool/client.h"
+#include "tool/histogram.h"
 
 /* What to measure. */
 struct bench_step {

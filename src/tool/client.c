@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "client.h"
+#include "tool/client.h"
 
 #include <l4vio/names.h>
 #include <l4vio/wire/status.h>
@@ -10,10 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "report.h"
-#include "signals.h"
-#include "tool.h"
-#include "values.h"
+#include "tool/report.h"
+#include "tool/signals.h"
+#include "tool/tool.h"
+#include "tool/values.h"
 
 /* A signal may come just before a sleep; this bounds how long it waits. */
 #define SLICE_NS UINT64_C(100000000)

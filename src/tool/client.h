@@ -8,7 +8,7 @@
 
 #include <l4vio/session.h>
 
-#include "options.h"
+#include "tool/options.h"
 
 struct client {
     const char *uri;

@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bench.h"
-#include "report.h"
-#include "tool.h"
-#include "values.h"
+#include "tool/bench.h"
+#include "tool/report.h"
+#include "tool/tool.h"
+#include "tool/values.h"
 
 #define RANDOM_BYTES     UINT64_C(4096)
 #define SEQUENTIAL_BYTES (UINT64_C(1) << 20)

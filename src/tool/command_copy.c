@@ -4,10 +4,10 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "files.h"
-#include "report.h"
-#include "stream.h"
-#include "tool.h"
+#include "tool/files.h"
+#include "tool/report.h"
+#include "tool/stream.h"
+#include "tool/tool.h"
 
 static bool pad;
 

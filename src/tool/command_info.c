@@ -2,10 +2,10 @@
 /* info URI */
 #include <l4vio/wire/status.h>
 
-#include "client.h"
-#include "info.h"
-#include "report.h"
-#include "tool.h"
+#include "tool/client.h"
+#include "tool/info.h"
+#include "tool/report.h"
+#include "tool/tool.h"
 
 static bool json;
 

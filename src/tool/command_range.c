@@ -3,10 +3,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "client.h"
-#include "report.h"
-#include "tool.h"
-#include "values.h"
+#include "tool/client.h"
+#include "tool/report.h"
+#include "tool/tool.h"
+#include "tool/values.h"
 
 /* One request; small enough to show progress and to end early. */
 #define STEP_BYTES (UINT64_C(64) << 20)

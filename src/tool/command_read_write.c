@@ -3,10 +3,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "files.h"
-#include "report.h"
-#include "stream.h"
-#include "tool.h"
+#include "tool/files.h"
+#include "tool/report.h"
+#include "tool/stream.h"
+#include "tool/tool.h"
 
 static uint64_t offset_bytes;
 static uint64_t length_bytes;

@@ -12,10 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "report.h"
-#include "signals.h"
-#include "tool.h"
-#include "values.h"
+#include "tool/report.h"
+#include "tool/signals.h"
+#include "tool/tool.h"
+#include "tool/values.h"
 
 #define UIDS_MAX 64u
 

@@ -3,7 +3,7 @@
 #ifndef L4VIO_TOOL_FILES_H
 #define L4VIO_TOOL_FILES_H
 
-#include "stream.h"
+#include "tool/stream.h"
 
 /* Opens the file `end->name` ("-": standard input) and finds its size, or STREAM_TO_END. */
 int file_open_source(struct stream_end *end, uint64_t *size_bytes);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "histogram.h"
+#include "tool/histogram.h"
 
 #define STEP_BITS 5u /* log2 of HISTOGRAM_STEPS */
 

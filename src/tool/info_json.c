@@ -5,7 +5,7 @@
 #include <jansson.h>
 #include <l4vio/names.h>
 
-#include "info.h"
+#include "tool/info.h"
 
 static json_t *features_json(uint32_t device_id, const struct l4vio_features *features)
 {

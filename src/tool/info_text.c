@@ -6,9 +6,9 @@
 #include <l4vio/names.h>
 #include <l4vio/wire/l4_page.h>
 
-#include "info.h"
-#include "report.h"
-#include "values.h"
+#include "tool/info.h"
+#include "tool/report.h"
+#include "tool/values.h"
 
 static void print_features(const char *heading, uint32_t device_id,
                            const struct l4vio_features *features)

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "report.h"
-#include "signals.h"
-#include "tool.h"
+#include "tool/report.h"
+#include "tool/signals.h"
+#include "tool/tool.h"
 
 static const struct tool_command *const commands[] = {
     &command_serve_block, &command_info,   &command_copy,  &command_read,

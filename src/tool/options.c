@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include "options.h"
+#include "tool/options.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "report.h"
-#include "tool.h"
-#include "values.h"
+#include "tool/report.h"
+#include "tool/tool.h"
+#include "tool/values.h"
 
 /* Finds an option by name; a prefix matches only if nothing else does. */
 static const struct option *find(const struct option *options, const char *name, size_t length,

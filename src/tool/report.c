@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "report.h"
+#include "tool/report.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "values.h"
+#include "tool/values.h"
 
 #define BAR_WIDTH       30
 #define BAR_INTERVAL_NS UINT64_C(100000000)

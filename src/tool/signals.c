@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "signals.h"
+#include "tool/signals.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tool.h"
+#include "tool/tool.h"
 
 static volatile sig_atomic_t pending;
 static struct l4vio_l4_server *_Atomic server_to_stop;

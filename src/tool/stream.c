@@ -6,10 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "report.h"
-#include "signals.h"
-#include "stream_private.h"
-#include "tool.h"
+#include "tool/report.h"
+#include "tool/signals.h"
+#include "tool/stream_private.h"
+#include "tool/tool.h"
 
 void stream_fail(struct stream *stream, int exit_code, const char *format, ...)
 {

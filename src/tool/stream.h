@@ -6,7 +6,7 @@
 #ifndef L4VIO_TOOL_STREAM_H
 #define L4VIO_TOOL_STREAM_H
 
-#include "client.h"
+#include "tool/client.h"
 
 /* The length of a source that ends where it ends. */
 #define STREAM_TO_END UINT64_MAX

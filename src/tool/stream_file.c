@@ -5,9 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "signals.h"
-#include "stream_private.h"
-#include "tool.h"
+#include "tool/signals.h"
+#include "tool/stream_private.h"
+#include "tool/tool.h"
 
 /* Reads until the buffer is full, the file ends, or a signal asks for the end. */
 static ssize_t read_fully(const struct stream_end *end, void *data, size_t bytes, uint64_t position)

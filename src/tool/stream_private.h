@@ -3,7 +3,7 @@
 #ifndef L4VIO_TOOL_STREAM_PRIVATE_H
 #define L4VIO_TOOL_STREAM_PRIVATE_H
 
-#include "stream.h"
+#include "tool/stream.h"
 
 /* A slot goes round: empty, reading, filled, writing, finished (then empty again). */
 enum slot_state { SLOT_EMPTY, SLOT_READING, SLOT_FILLED, SLOT_WRITING, SLOT_FINISHED };

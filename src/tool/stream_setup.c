@@ -4,9 +4,9 @@
 
 #include <stdlib.h>
 
-#include "report.h"
-#include "stream_private.h"
-#include "tool.h"
+#include "tool/report.h"
+#include "tool/stream_private.h"
+#include "tool/tool.h"
 
 struct stream_settings stream_settings = {.request_bytes = UINT64_C(1) << 20, .depth = 8};
 

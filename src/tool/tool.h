@@ -3,7 +3,7 @@
 #ifndef L4VIO_TOOL_H
 #define L4VIO_TOOL_H
 
-#include "options.h"
+#include "tool/options.h"
 
 /* Exit codes; man/l4vio.1 documents them. */
 enum tool_exit {

@@ -7,8 +7,9 @@
 
 #include <cmocka.h>
 
+#include <l4vio/wire/status.h>
+
 #include "fake_transport.h"
-#include "l4vio/wire/status.h"
 
 #define WITH_FEATURES (VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER | VIRTIO_STATUS_FEATURES_OK)
 

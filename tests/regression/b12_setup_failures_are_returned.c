@@ -7,8 +7,9 @@
 
 #include <cmocka.h>
 
+#include <l4vio/wire/status.h>
+
 #include "fake_transport.h"
-#include "l4vio/wire/status.h"
 
 struct setup {
     struct l4vio_region region;

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "l4vio/features.h"
+#include <l4vio/features.h>
 
 /* A set with something behind it that must not change. */
 struct guarded {

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "l4vio/descriptors.h"
+#include <l4vio/descriptors.h>
 
 /* The device's view. `avail_seen` and `used_index` are its own, free-running. */
 struct fake_device_ring {

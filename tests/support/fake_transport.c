@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "l4vio/wire/status.h"
+#include <l4vio/wire/status.h>
 
 #define ARENA_BYTES (1u << 20)
 

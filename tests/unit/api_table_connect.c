@@ -7,8 +7,9 @@
 
 #include <cmocka.h>
 
+#include <l4vio/wire/status.h>
+
 #include "core/ordering.h"
-#include "l4vio/wire/status.h"
 #include "loopback_device.h"
 
 /* A device whose calls a test can replace. */

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "l4vio/backends.h"
+#include <l4vio/backends.h>
 
 #define SIZE_BYTES UINT64_C(1048576)
 #define IN_FLIGHT  300

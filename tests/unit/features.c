@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-#include "l4vio/error.h"
-#include "l4vio/features.h"
+#include <l4vio/error.h>
+#include <l4vio/features.h>
 
 static struct l4vio_features set_of(const unsigned *bits, unsigned count)
 {

@@ -7,8 +7,9 @@
 
 #include <cmocka.h>
 
+#include <l4vio/wire/status.h>
+
 #include "core/ordering.h"
-#include "l4vio/wire/status.h"
 #include "loopback_device.h"
 
 static struct loopback_device *cmd_device(struct loopback_queue *queue)

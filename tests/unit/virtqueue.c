@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-#include "l4vio/virtqueue.h"
-#include "l4vio/wire/ring.h"
+#include <l4vio/virtqueue.h>
+#include <l4vio/wire/ring.h>
 
 /* The sizes of section 2.7: 16 n, 6 + 2 n, 6 + 8 n. */
 static void area_sizes_are_those_of_the_specification(void **state)

@@ -11,7 +11,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "l4vio/error.h"
+#include <l4vio/error.h>
 
 /* Operations in flight that we ask room for; the kernel's completion ring holds about eight times more. */
 #define AIO_OPERATIONS 16

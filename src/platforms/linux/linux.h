@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "l4vio/linux.h"
+#include <l4vio/linux.h>
 
 /* A deadline `span_ns` from now, without wrapping around. */
 uint64_t l4vio_linux_deadline(uint64_t span_ns);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#include <l4vio/loopback.h>
+
 #include "core/bytes.h"
-#include "l4vio/loopback.h"
 
 #define PAGE_BYTES         UINT64_C(4096)
 #define DEFAULT_TICK_NS    UINT64_C(100)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include <l4vio/wire/status.h>
+
 #include "core/bytes.h"
 #include "core/ordering.h"
-#include "l4vio/wire/status.h"
 #include "transports/l4/page.h"
 
 static int closed(struct l4vio_error *error)

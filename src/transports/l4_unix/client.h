@@ -6,7 +6,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "l4vio/l4_unix.h"
+#include <l4vio/l4_unix.h>
+
 #include "transports/l4_unix/message.h"
 
 struct l4vio_l4_client {

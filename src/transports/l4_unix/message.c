@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "l4vio/error.h"
+#include <l4vio/error.h>
 
 int l4vio_unix_send(int socket, const void *bytes, size_t size, int fd)
 {

@@ -10,8 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <l4vio/wire/l4_unix.h>
+
 #include "core/ordering.h"
-#include "l4vio/wire/l4_unix.h"
 
 /* Larger than any message, so that a longer one is noticed. */
 #define L4VIO_UNIX_PACKET_BYTES 64u

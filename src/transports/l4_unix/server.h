@@ -18,8 +18,9 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
-#include "l4vio/device_page.h"
-#include "l4vio/l4_unix.h"
+#include <l4vio/device_page.h>
+#include <l4vio/l4_unix.h>
+
 #include "transports/l4_unix/message.h"
 
 #define L4VIO_SERVER_QUEUES_MAX 64u

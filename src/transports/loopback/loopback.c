@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "l4vio/loopback.h"
+#include <l4vio/loopback.h>
 
 #include "core/bytes.h"
 

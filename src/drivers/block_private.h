@@ -2,10 +2,10 @@
 /*
  * What the files of the block driver share.
  */
-#ifndef L4VIO_BLOCK_INTERNAL_H
-#define L4VIO_BLOCK_INTERNAL_H
+#ifndef L4VIO_BLOCK_PRIVATE_H
+#define L4VIO_BLOCK_PRIVATE_H
 
-#include "l4vio/block.h"
+#include <l4vio/block.h>
 
 /* Where things lie in the L4VIO_BLOCK_SHARED_BYTES of a request. */
 enum {
