@@ -3,10 +3,11 @@
  * Descriptor level. An id is free, held by the caller, in flight or kept; u.descriptor.link of its
  * slot says which (queue_state.h), and only a held id may be filled, enqueued, kept or freed.
  */
-#include "l4vio/descriptors.h"
+#include <l4vio/descriptors.h>
 
-#include "l4vio/wire/ring.h"
-#include "split.h"
+#include <l4vio/wire/ring.h>
+
+#include "core/split.h"
 
 static uint16_t *link_of(struct l4vio_queue *queue, uint16_t id)
 {

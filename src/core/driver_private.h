@@ -9,6 +9,8 @@
 #include <l4vio/driver.h>
 #include <l4vio/wire/status.h>
 
+#include "core/tracing.h"
+
 /* Sleep between two looks at something that the device tells us no event of. */
 #define L4VIO_DRIVER_PAUSE_NS UINT64_C(1000000)
 
@@ -37,8 +39,11 @@ static inline uint64_t l4vio_driver_control_deadline(const struct l4vio_driver *
 /* Connected, and not in the middle of a reset or given up: 0, EPIPE, EINVAL or EIO. */
 int l4vio_driver_check_usable(const struct l4vio_driver *driver, struct l4vio_error *error);
 
-void l4vio_driver_trace(const struct l4vio_driver *driver, enum l4vio_trace_kind kind,
-                        uint32_t queue, uint64_t a, uint64_t b);
+static inline void l4vio_driver_trace(const struct l4vio_driver *driver, enum l4vio_trace_kind kind,
+                                      uint32_t queue, uint64_t a, uint64_t b)
+{
+    l4vio_trace_event(driver->trace, kind, queue, a, b);
+}
 
 /* Counters of the driver are shared by the threads of all its queues. */
 static inline void l4vio_driver_count(uint64_t *counter)

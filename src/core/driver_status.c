@@ -26,15 +26,6 @@ int l4vio_driver_check_usable(const struct l4vio_driver *driver, struct l4vio_er
     return l4vio_fail(error, L4VIO_EPIPE, "not connected", 0);
 }
 
-void l4vio_driver_trace(const struct l4vio_driver *driver, enum l4vio_trace_kind kind,
-                        uint32_t queue, uint64_t a, uint64_t b)
-{
-    if (!driver->trace)
-        return;
-    struct l4vio_trace_event event = {.kind = kind, .queue = queue, .a = a, .b = b};
-    driver->trace->event(driver->trace->self, &event);
-}
-
 int l4vio_driver_outcome(struct l4vio_driver *driver, int result)
 {
     if (result >= 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "l4vio/error.h"
+#include <l4vio/error.h>
 
 const char *l4vio_error_name(int code)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "l4vio/features.h"
+#include <l4vio/features.h>
 
 struct l4vio_features l4vio_features_and(const struct l4vio_features *a,
                                          const struct l4vio_features *b)

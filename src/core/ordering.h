@@ -16,7 +16,7 @@
 
 #include <stdint.h>
 
-#include "l4vio/wire/ring.h"
+#include <l4vio/wire/ring.h>
 
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
 static inline uint16_t l4vio_swap16(uint16_t value)

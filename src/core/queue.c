@@ -1,26 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-#include "l4vio/queue.h"
+#include <l4vio/queue.h>
 
-#include "ordering.h"
-#include "split.h"
+#include "core/ordering.h"
+#include "core/split.h"
+#include "core/tracing.h"
 
 _Static_assert(sizeof(struct l4vio_queue_slot) == 16, "private state is 16 bytes per entry");
 _Static_assert(sizeof(struct l4vio_descriptor) == 16, "shadow descriptors are 16 bytes");
-
-static void trace(const struct l4vio_queue *queue, enum l4vio_trace_kind kind, uint64_t a,
-                  uint64_t b)
-{
-    if (!queue->trace || !queue->trace->event)
-        return;
-    struct l4vio_trace_event event = {.kind = kind, .queue = queue->index, .a = a, .b = b};
-    queue->trace->event(queue->trace->self, &event);
-}
 
 int l4vio_queue_break(struct l4vio_queue *queue, const char *text, uint64_t value)
 {
     queue->broken = l4vio_fail(&queue->broken_error, L4VIO_EBADPROTO, text, value);
     l4vio_count(&queue->counters.broken, 1);
-    trace(queue, L4VIO_TRACE_BROKEN, (uint64_t)(int64_t)L4VIO_EBADPROTO, value);
+    l4vio_trace_event(queue->trace, L4VIO_TRACE_BROKEN, queue->index,
+                      (uint64_t)(int64_t)L4VIO_EBADPROTO, value);
     return queue->broken;
 }
 
@@ -133,7 +126,8 @@ bool l4vio_queue_needs_kick(struct l4vio_queue *queue)
     if (l4vio_split_wants_kick(queue))
         return true;
     l4vio_count(&queue->counters.kicks_suppressed, 1);
-    trace(queue, L4VIO_TRACE_KICK_SUPPRESSED, queue->published_index, 0);
+    l4vio_trace_event(queue->trace, L4VIO_TRACE_KICK_SUPPRESSED, queue->index,
+                      queue->published_index, 0);
     return false;
 }
 

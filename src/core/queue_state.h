@@ -3,7 +3,7 @@
 #ifndef L4VIO_QUEUE_STATE_H
 #define L4VIO_QUEUE_STATE_H
 
-#include "l4vio/descriptors.h"
+#include <l4vio/descriptors.h>
 
 /*
  * Values of u.descriptor.link, the state of a private id. An id on the free list or on the kept

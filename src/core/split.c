@@ -7,9 +7,9 @@
  * run back, and no link is ever read from the ring (T1). Descriptors are written while their entries
  * are still free, so a request that turns out to be wrong half-way is just not taken.
  */
-#include "split.h"
+#include "core/split.h"
 
-#include "ordering.h"
+#include "core/ordering.h"
 
 static inline l4vio_le16 *avail_ring(const struct l4vio_queue *queue)
 {

@@ -7,7 +7,7 @@
 #ifndef L4VIO_SPLIT_H
 #define L4VIO_SPLIT_H
 
-#include "queue_state.h"
+#include "core/queue_state.h"
 
 /* Writes every byte of the three areas and puts the indexes and the free list to their first state. */
 void l4vio_split_initialize(struct l4vio_queue *queue);

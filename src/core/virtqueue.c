@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "l4vio/virtqueue.h"
+#include <l4vio/virtqueue.h>
 
-#include "l4vio/wire/ring.h"
+#include <l4vio/wire/ring.h>
 
 /* The device writes the used ring all the time: it does not share a cache line with what we write. */
 #define CACHE_LINE_BYTES 64u

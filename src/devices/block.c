@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The block device as it is offered: features, configuration, life. */
-#include "block.h"
+#include "devices/block.h"
 
 #include <stddef.h>
 

@@ -6,7 +6,7 @@
 #ifndef L4VIO_DEVICES_BLOCK_H
 #define L4VIO_DEVICES_BLOCK_H
 
-#include "l4vio/device_block.h"
+#include <l4vio/device_block.h>
 
 /* What l4vio_block_request_prepare found. */
 enum l4vio_block_step {

@@ -2,7 +2,7 @@
 /* The wire structures of the block device against the offsets of VIRTIO 1.4, section 5.2.4 and 5.2.6. */
 #include <stddef.h>
 
-#include "l4vio/device_block.h"
+#include <l4vio/device_block.h>
 
 #define AT(field, offset) \
     _Static_assert(offsetof(struct virtio_blk_config, field) == (offset), "offset of " #field)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Moves requests from the ring to the store and results back. */
-#include "block.h"
+#include "devices/block.h"
 
 #include "core/ordering.h"
 

@@ -2,9 +2,9 @@
 /* What a request means: header, data, ranges, status (VIRTIO 1.4, section 5.2.6). */
 #include <stddef.h>
 
-#include "block.h"
 #include "core/bytes.h"
 #include "core/ordering.h"
+#include "devices/block.h"
 
 #define SECTOR_BYTES VIRTIO_BLK_SECTOR_BYTES
 #define HEADER_BYTES ((uint64_t)sizeof(struct virtio_blk_req_header))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "chain.h"
+#include "devices/chain.h"
 
 #include "core/bytes.h"
 #include "core/ordering.h"

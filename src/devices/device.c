@@ -2,10 +2,11 @@
 /* Life and queues of a device; the status is in device_status.c. */
 #include <l4vio/device.h>
 
+#include <l4vio/virtqueue.h>
+
 #include "core/bytes.h"
 #include "core/ordering.h"
-#include "device_private.h"
-#include "l4vio/virtqueue.h"
+#include "devices/device_private.h"
 
 int l4vio_device_init(struct l4vio_device *device, const struct l4vio_device_config *config,
                       struct l4vio_error *error)
@@ -35,16 +36,6 @@ void l4vio_device_set_port(struct l4vio_device *device, const struct l4vio_devic
 {
     device->port = port;
     device->port_self = port_self;
-}
-
-void l4vio_device_trace(const struct l4vio_device *device, enum l4vio_trace_kind kind,
-                        uint32_t queue, uint64_t a, uint64_t b)
-{
-    const struct l4vio_trace *trace = device->config.trace;
-    if (!trace)
-        return;
-    struct l4vio_trace_event event = {.kind = kind, .queue = queue, .a = a, .b = b};
-    trace->event(trace->self, &event);
 }
 
 static void publish_queue(const struct l4vio_device *device, uint32_t queue, bool ready)

@@ -5,11 +5,16 @@
 
 #include <l4vio/device.h>
 
+#include "core/tracing.h"
+
 /* Only a reset helps. */
 #define L4VIO_DEVICE_DEAD (VIRTIO_STATUS_NEEDS_RESET | VIRTIO_STATUS_FAILED)
 
-void l4vio_device_trace(const struct l4vio_device *device, enum l4vio_trace_kind kind,
-                        uint32_t queue, uint64_t a, uint64_t b);
+static inline void l4vio_device_trace(const struct l4vio_device *device, enum l4vio_trace_kind kind,
+                                      uint32_t queue, uint64_t a, uint64_t b)
+{
+    l4vio_trace_event(device->config.trace, kind, queue, a, b);
+}
 void l4vio_device_notify_config(const struct l4vio_device *device);
 
 /* Has the class stop working on every queue that is ready. */

@@ -3,7 +3,7 @@
 #include <l4vio/device.h>
 
 #include "core/ordering.h"
-#include "device_private.h"
+#include "devices/device_private.h"
 
 /* What a driver may set. */
 #define DRIVER_BITS                                                                 \

@@ -1,19 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include <l4vio/device_queue.h>
 
-#include "chain.h"
+#include <l4vio/virtqueue.h>
+
 #include "core/bytes.h"
 #include "core/ordering.h"
-#include "l4vio/virtqueue.h"
-
-static void trace(const struct l4vio_device_queue *queue, enum l4vio_trace_kind kind, uint64_t a,
-                  uint64_t b)
-{
-    if (!queue->trace)
-        return;
-    struct l4vio_trace_event event = {.kind = kind, .queue = queue->index, .a = a, .b = b};
-    queue->trace->event(queue->trace->self, &event);
-}
+#include "core/tracing.h"
+#include "devices/chain.h"
 
 static const l4vio_le16 *avail_ring(const struct l4vio_device_queue *queue)
 {
@@ -97,7 +90,8 @@ static int break_queue(struct l4vio_device_queue *queue, const struct l4vio_erro
     queue->broken = why->code;
     queue->broken_error = *why;
     queue->counters.broken++;
-    trace(queue, L4VIO_TRACE_BROKEN, (uint64_t)(int64_t)why->code, why->value);
+    l4vio_trace_event(queue->trace, L4VIO_TRACE_BROKEN, queue->index, (uint64_t)(int64_t)why->code,
+                      why->value);
     return why->code;
 }
 
@@ -185,11 +179,12 @@ bool l4vio_device_queue_needs_notify(struct l4vio_device_queue *queue)
     l4vio_full_barrier();
     if (l4vio_load16(&queue->avail->flags) & VIRTQ_AVAIL_F_NO_INTERRUPT) {
         queue->counters.notifications_suppressed++;
-        trace(queue, L4VIO_TRACE_KICK_SUPPRESSED, queue->published_index, 0);
+        l4vio_trace_event(queue->trace, L4VIO_TRACE_KICK_SUPPRESSED, queue->index,
+                          queue->published_index, 0);
         return false;
     }
     queue->counters.notifications_sent++;
-    trace(queue, L4VIO_TRACE_KICK, queue->published_index, 0);
+    l4vio_trace_event(queue->trace, L4VIO_TRACE_KICK, queue->index, queue->published_index, 0);
     return true;
 }
 
