@@ -129,6 +129,11 @@ int client_open_failed(const char *uri, int code, const struct l4vio_error *erro
                         text);
     case L4VIO_ENODEV:
         return wrong_device(uri, error->value);
+    case L4VIO_E2BIG:
+        return complain(TOOL_NO_DEVICE, "cannot use %s: %s (%" PRIu64 ")", uri, error->text,
+                        error->value);
+    case L4VIO_EINVAL:
+        return complain(TOOL_NO_DEVICE, "cannot open %s: %s", uri, error->text);
     default:
         return complain(TOOL_NO_DEVICE, "cannot open %s: %s", uri, text);
     }

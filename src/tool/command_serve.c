@@ -290,6 +290,7 @@ static int open_server(const struct l4vio_block_backend *backend, struct l4vio_l
     l4vio_error_format(&error, text, sizeof text);
     switch (result) {
     case L4VIO_EEXIST:
+    case L4VIO_EINVAL:
         return complain(TOOL_FAILED, "cannot listen on %s: %s", settings.listen, error.text);
     case L4VIO_ENOENT:
         return complain(TOOL_FAILED, "cannot listen on %s: its directory does not exist",

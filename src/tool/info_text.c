@@ -49,10 +49,17 @@ static void print_status(uint32_t status)
 
 static void print_queues(const struct info *info)
 {
-    printf("queues          %" PRIu32 ", most entries:", info->driver->identity.queue_count);
-    for (uint32_t q = 0; q < info->queues_shown; ++q)
+    uint32_t count = info->driver->identity.queue_count;
+    bool same = info->queues_shown == count && count > 1;
+    for (uint32_t q = 1; q < info->queues_shown; ++q)
+        same = same && info->queue_size_max[q] == info->queue_size_max[0];
+    printf("queues          %" PRIu32 ", most entries:", count);
+    for (uint32_t q = 0; q < (same ? 1 : info->queues_shown); ++q)
         printf(" %d", info->queue_size_max[q]);
-    puts(info->queues_shown < info->driver->identity.queue_count ? " ..." : "");
+    if (same)
+        puts(" each");
+    else
+        puts(info->queues_shown < count ? " ..." : "");
 }
 
 static const char *yes_no(bool value)

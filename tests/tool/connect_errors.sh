@@ -7,7 +7,8 @@ expect 4 "no device at l4:nowhere" block id l4:nowhere
 expect 4 "no device at l4:nowhere" info l4:nowhere
 expect 4 "no device at l4:/no/such/folder/x" block id l4:/no/such/folder/x
 long=$(head -c 200 /dev/zero | tr '\0' x)
-expect 4 "l4:$long" block id "l4:$long"
+expect 4 "cannot open l4:$long: socket path is empty or too long$" block id "l4:$long"
+expect 1 "cannot listen on l4:$long: socket path is empty or too long$" serve block --ram 1M --listen "l4:$long"
 
 echo data >file
 expect 4 "file is not a socket, so no server listens there" block id l4:file

@@ -7,7 +7,7 @@ serve d --ram 64M --queues 3 --queue-size 128 --id some-disk --no-discard
 succeed info l4:d
 for line in '^device  *block device \(2\) at l4:d' '^vendor  *0x44 \(L4Re\)' \
     '^status  *15 \(ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK\)' 'VERSION_1 \(32\)' 'FLUSH \(9\)' \
-    '^queues  *3, most entries: 128 128 128$' '^capacity  *64 MiB \(131072 sectors' '^id  *some-disk$' \
+    '^queues  *3, most entries: 128 each$' '^capacity  *64 MiB \(131072 sectors' '^id  *some-disk$' \
     '^read-only  *no$' \
     '^segments  *at most 126 per request, of any size$' \
     '^topology  *physical block 4 KiB, best requests: multiples of 4 KiB$' \
@@ -42,6 +42,8 @@ grep -q 'L4_CMD_CONFIG (160)' out || fail "no feature 160: $(cat out)"
 random_file data 1M
 succeed block copy data l4:cmd
 succeed block verify l4:cmd data
+serve narrow --ram 1M --queue-size 2
+expect 4 "cannot use l4:narrow: queue too small for a request: .* need 3 entries \\(2\\)$" block id l4:narrow
 serve tiny --ram 512
 expect 1 "too small to measure" block bench l4:tiny
 finished
