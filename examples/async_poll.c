@@ -78,8 +78,12 @@ static void done(struct l4vio_block_request *request, void *context)
 static void run(enum l4vio_block_type type)
 {
     const struct l4vio_notification *notification = l4vio_driver_notification(&block.driver, 0);
-    /* Descriptors of your own go here too. */
-    struct pollfd fds[] = {{.fd = (int)notification->handle, .events = POLLIN}};
+    const struct l4vio_transport *transport = &block.driver.transport;
+    /* The second one tells that the device is gone. Descriptors of your own go here too. */
+    struct pollfd fds[] = {
+        {.fd = (int)notification->handle, .events = POLLIN},
+        {.fd = (int)transport->ops->peer_handle(transport->self), .events = POLLIN},
+    };
 
     next_block = finished = 0;
     for (unsigned i = 0; i < DEPTH; i++) {
@@ -89,7 +93,7 @@ static void run(enum l4vio_block_type type)
     while (finished < BLOCKS) {
         /* Ask to be notified, then look once more: only then it is safe to sleep. */
         if (!l4vio_queue_arm(&queue)) {
-            if (poll(fds, 1, TIMEOUT_MS) <= 0)
+            if (poll(fds, 2, TIMEOUT_MS) <= 0)
                 fail("poll", &(struct l4vio_error){.text = "the device did not answer"});
             wakeups++;
             l4vio_driver_drain_notification(&block.driver, 0);
