@@ -30,6 +30,8 @@ extern "C" {
 #define L4VIO_DEVICE_BLOCK_RANGE_SECTORS_MAX 65536u
 /** Range records per DISCARD or WRITE_ZEROES. */
 #define L4VIO_DEVICE_BLOCK_RANGES_MAX 16u
+/** Bytes of data after which l4vio_device_block_process takes no more requests: 4 MiB. */
+#define L4VIO_DEVICE_BLOCK_TURN_BYTES (UINT64_C(4) << 20)
 
 struct l4vio_device_block;
 
@@ -136,7 +138,8 @@ void l4vio_device_block_set_lane(struct l4vio_device_block *block, uint32_t queu
                                  struct l4vio_block_lane *lane);
 
 /**
- * Takes and starts up to `max` requests of a queue and finishes what the store has completed. Results
+ * Takes and starts up to `max` requests of a queue, fewer once these have
+ * L4VIO_DEVICE_BLOCK_TURN_BYTES to move (large requests keep other queues waiting too), and finishes what the store has completed. Results
  * are published and the driver is notified at the end. Never blocks. Chains without room for the
  * status byte, or otherwise malformed, set DEVICE_NEEDS_RESET.
  *

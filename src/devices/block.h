@@ -22,6 +22,8 @@ enum l4vio_block_step l4vio_block_request_prepare(struct l4vio_device_block_requ
 enum l4vio_block_step l4vio_block_request_continue(struct l4vio_device_block_request *request,
                                                    int result);
 
+/* Bytes that a request which was prepared has the store move or change. */
+uint64_t l4vio_block_request_work(const struct l4vio_device_block_request *request);
 /* What to report in the used ring, and the counters, once `status` is set. */
 uint32_t l4vio_block_request_account(const struct l4vio_device_block_request *request);
 

@@ -128,9 +128,9 @@ static void done(struct l4vio_block_io *io, int result)
         finish(request);
 }
 
-/* Takes one chain and starts it; whether to go on. */
+/* Takes one chain and starts it; whether to go on. `work_bytes` grows by what the store has to do. */
 static bool take(struct l4vio_device_block *block, struct l4vio_device_block_queue *state,
-                 struct l4vio_device_queue *ring)
+                 struct l4vio_device_queue *ring, uint64_t *work_bytes)
 {
     struct l4vio_device_block_request *request = state->free;
     if (!request || l4vio_device_queue_next(ring, &request->chain, request->segments,
@@ -142,6 +142,7 @@ static bool take(struct l4vio_device_block *block, struct l4vio_device_block_que
     request->io.context = request;
     switch (l4vio_block_request_prepare(request)) {
     case L4VIO_BLOCK_STEP_SUBMIT:
+        *work_bytes += l4vio_block_request_work(request);
         submit(request);
         return true;
     case L4VIO_BLOCK_STEP_ANSWER:
@@ -163,7 +164,9 @@ static unsigned take_chains(struct l4vio_device_block *block, uint32_t queue,
 {
     struct l4vio_device_block_queue *state = &block->config.queues[queue];
     unsigned taken = 0;
-    while (taken < max && take(block, state, ring)) {
+    uint64_t work_bytes = 0;
+    while (taken < max && work_bytes < L4VIO_DEVICE_BLOCK_TURN_BYTES &&
+           take(block, state, ring, &work_bytes)) {
         taken++;
         /* A driver that polls need not wait for the whole batch; and requests get free. */
         if (taken % PUBLISH_BATCH == 0 || !state->free)

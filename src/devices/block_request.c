@@ -177,6 +177,16 @@ static enum l4vio_block_step prepare_ranges(struct l4vio_device_block_request *r
     return L4VIO_BLOCK_STEP_SUBMIT;
 }
 
+uint64_t l4vio_block_request_work(const struct l4vio_device_block_request *request)
+{
+    uint64_t bytes = 0;
+    if (request->range_count == 0)
+        return request->io.length_bytes;
+    for (uint32_t i = 0; i < request->range_count; i++)
+        bytes += (uint64_t)l4vio_load32(&request->ranges[i].num_sectors) * SECTOR_BYTES;
+    return bytes;
+}
+
 static bool changes_data(uint32_t type)
 {
     return type == VIRTIO_BLK_T_OUT || type == VIRTIO_BLK_T_DISCARD ||

@@ -99,7 +99,8 @@ static bool serve(struct l4vio_worker *worker, struct l4vio_served_queue *queue,
         l4vio_server_signal(worker->server->wake); /* It has just failed: for the log. */
         return must_poll_store(worker, client, queue->index);
     }
-    if (taken == CHAINS_PER_TURN || must_poll_store(worker, client, queue->index))
+    if (must_poll_store(worker, client, queue->index) ||
+        (taken && l4vio_device_queue_has_avail(ring)))
         return true;
     if (in_flight >= worker->server->requests_per_queue)
         return false; /* A completion brings it back. */
