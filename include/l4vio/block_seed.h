@@ -39,7 +39,8 @@ struct l4vio_block_seed_request {
     l4vio_block_callback *callback;                                   /**< Or NULL. */
     void *context;                                                    /**< Its last argument. */
     uint32_t generation;                                              /**< See the handle. */
-    uint32_t state; /**< Free, open, sent, done. */
+    uint32_t state;       /**< Free, open, sent, done. */
+    uint64_t reserved[4]; /**< Room to grow. */
 };
 
 /** The layer. Caller-allocated; private. */

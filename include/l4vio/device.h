@@ -86,6 +86,7 @@ struct l4vio_device_queue_state {
     uint16_t driver_notify_index;    /**< Device to driver. */
     uint16_t device_notify_index;    /**< Driver to device. */
     bool ready;                      /**< Set up. */
+    uint64_t reserved[4];            /**< Room to grow. */
 };
 
 /** How to make a device. Zero what is not used. */

@@ -82,6 +82,7 @@ struct l4vio_device_block_queue {
     bool processing;                             /**< Results are published at the end. */
     bool stopping;                               /**< Results are dropped. */
     struct l4vio_device_block_counters counters; /**< Of this queue. */
+    uint64_t reserved[4];                        /**< Room to grow. */
 };
 
 /** How to make a block device. Zero what is not used. */

@@ -34,6 +34,7 @@ struct l4vio_device_memory {
     unsigned count;                      /**< Regions in use. */
     uint64_t mapped_bytes;               /**< Sum of all sizes. */
     uint64_t mapped_bytes_max;           /**< Quota; 0: none. */
+    uint64_t reserved[4];                /**< Room to grow. */
 };
 
 /**

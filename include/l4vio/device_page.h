@@ -30,7 +30,8 @@ struct l4vio_device_page_config {
     bool kick_per_queue;         /**< Queue n is kicked by index n; else every queue by index 0. */
     /** Triggers the driver's object of an index (device to driver). Never blocks. */
     void (*trigger)(void *self, uint32_t index);
-    void *trigger_self; /**< First argument. */
+    void *trigger_self;   /**< First argument. */
+    uint64_t reserved[4]; /**< 0. */
 };
 
 /** A config page. Caller-allocated; private. */

@@ -76,6 +76,7 @@ struct l4vio_device_queue_config {
     uint64_t avail_address;          /**< Available ring. */
     uint64_t used_address;           /**< Used ring. */
     const struct l4vio_trace *trace; /**< Hook or NULL. */
+    uint64_t reserved[4];            /**< 0. */
 };
 
 /** The device's side of a virtqueue. Caller-allocated; private. */

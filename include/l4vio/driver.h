@@ -52,6 +52,7 @@ struct l4vio_driver_notification {
     bool managed;                          /**< from_device was created by the library. */
     bool bound;                            /**< from_device is known to the device. */
     bool fetched;                          /**< to_device was handed out by the device. */
+    uint64_t reserved[4];                  /**< Room to grow. */
 };
 
 /** Memory that is shared with the device. Caller-allocated; fields are for reading only. */

@@ -39,7 +39,8 @@ struct l4vio_loopback_platform {
                               faster, so that L4VIO_FOREVER ends too. */
     /** Lets the device work; returns whether it did anything. NULL: nothing happens. */
     bool (*pump)(void *self);
-    void *pump_self; /**< First argument. */
+    void *pump_self;      /**< First argument. */
+    uint64_t reserved[4]; /**< Room to grow. */
 };
 
 /**
@@ -65,6 +66,7 @@ struct l4vio_loopback {
     void (*lock)(void *self);   /**< Optional: around every call into the device. */
     void (*unlock)(void *self); /**< Optional. */
     void *lock_self;            /**< First argument. */
+    uint64_t reserved[4];       /**< Room to grow. */
 };
 
 /**

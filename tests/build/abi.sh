@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The layout of what callers allocate is the recorded one (docs/abi.md, rules 1, 5 and 7).
+# The layout of what callers allocate is the recorded one (docs/abi.md, rules 1, 6 and 8).
 set -u
 cd "$L4VIO_SOURCE" || exit 1
 record=tests/build/abi-$(uname -m).txt
