@@ -79,9 +79,9 @@ int l4vio_descriptor_enqueue(struct l4vio_queue *queue, uint16_t head)
         return L4VIO_EINVAL;
 
     struct chain chain;
-    int status = check_chain(queue, head, &chain);
-    if (status < 0)
-        return status;
+    int result = check_chain(queue, head, &chain);
+    if (result < 0)
+        return result;
     if (chain.count > queue->free_count)
         return L4VIO_EAGAIN;
 
@@ -178,9 +178,9 @@ int l4vio_descriptor_free(struct l4vio_queue *queue, uint16_t head, uint16_t tai
 {
     if (!queue->descriptors)
         return L4VIO_EINVAL;
-    int status = check_free(queue, head, tail);
-    if (status < 0)
-        return status;
+    int result = check_free(queue, head, tail);
+    if (result < 0)
+        return result;
 
     for (uint16_t id = head;; id = queue->descriptors[id].next) {
         *link_of(queue, id) = queue->id_free_head;

@@ -26,10 +26,10 @@ static int read_settled(struct l4vio_driver *driver, uint32_t offset_bytes, void
     uint64_t deadline = l4vio_driver_control_deadline(driver);
     for (unsigned tries = 0;; tries++) {
         uint32_t before = transport->ops->generation(transport->self);
-        int rc = transport->ops->read_config(transport->self, offset_bytes, out, size_bytes,
-                                             width_bytes, error);
-        if (l4vio_driver_outcome(driver, rc))
-            return rc;
+        int result = transport->ops->read_config(transport->self, offset_bytes, out, size_bytes,
+                                                 width_bytes, error);
+        if (l4vio_driver_outcome(driver, result))
+            return result;
         /* The second look at the generation must not happen before the reads. */
         l4vio_full_barrier();
         if (before == transport->ops->generation(transport->self))
@@ -37,9 +37,9 @@ static int read_settled(struct l4vio_driver *driver, uint32_t offset_bytes, void
         l4vio_driver_count(&driver->counters.config_retries);
         if (tries < QUICK_RETRIES)
             continue;
-        rc = l4vio_driver_outcome(driver, l4vio_driver_pause(driver, deadline));
-        if (rc)
-            return l4vio_fail(error, rc, "the device configuration does not settle", tries);
+        result = l4vio_driver_outcome(driver, l4vio_driver_pause(driver, deadline));
+        if (result)
+            return l4vio_fail(error, result, "the device configuration does not settle", tries);
     }
 }
 
@@ -47,39 +47,39 @@ int l4vio_driver_read_config(struct l4vio_driver *driver, uint32_t offset_bytes,
                              uint32_t size_bytes, uint32_t width_bytes, struct l4vio_error *error)
 {
     l4vio_driver_lock(driver);
-    int rc = l4vio_driver_check_usable(driver, error);
-    if (rc == L4VIO_OK)
-        rc = check_window(driver, offset_bytes, size_bytes, width_bytes, error);
-    if (rc == L4VIO_OK)
-        rc = read_settled(driver, offset_bytes, out, size_bytes, width_bytes, error);
+    int result = l4vio_driver_check_usable(driver, error);
+    if (result == L4VIO_OK)
+        result = check_window(driver, offset_bytes, size_bytes, width_bytes, error);
+    if (result == L4VIO_OK)
+        result = read_settled(driver, offset_bytes, out, size_bytes, width_bytes, error);
     l4vio_driver_unlock(driver);
-    return rc;
+    return result;
 }
 
 static int write_config(struct l4vio_driver *driver, uint32_t offset_bytes, const void *data,
                         uint32_t width_bytes, struct l4vio_error *error)
 {
     const struct l4vio_transport *transport = &driver->transport;
-    int rc = l4vio_driver_check_usable(driver, error);
-    if (rc)
-        return rc;
+    int result = l4vio_driver_check_usable(driver, error);
+    if (result)
+        return result;
     if (driver->state == L4VIO_DRIVER_CONNECTED)
         return l4vio_fail(error, L4VIO_EINVAL, "features are not settled yet", offset_bytes);
-    rc = check_window(driver, offset_bytes, width_bytes, width_bytes, error);
-    if (rc)
-        return rc;
-    rc = transport->ops->write_config(transport->self, offset_bytes, data, width_bytes,
-                                      l4vio_driver_control_deadline(driver), error);
-    return l4vio_driver_outcome(driver, rc);
+    result = check_window(driver, offset_bytes, width_bytes, width_bytes, error);
+    if (result)
+        return result;
+    result = transport->ops->write_config(transport->self, offset_bytes, data, width_bytes,
+                                          l4vio_driver_control_deadline(driver), error);
+    return l4vio_driver_outcome(driver, result);
 }
 
 int l4vio_driver_write_config(struct l4vio_driver *driver, uint32_t offset_bytes, const void *data,
                               uint32_t width_bytes, struct l4vio_error *error)
 {
     l4vio_driver_lock(driver);
-    int rc = write_config(driver, offset_bytes, data, width_bytes, error);
+    int result = write_config(driver, offset_bytes, data, width_bytes, error);
     l4vio_driver_unlock(driver);
-    return rc;
+    return result;
 }
 
 bool l4vio_driver_config_changed(struct l4vio_driver *driver)

@@ -66,10 +66,10 @@ static int identify(struct l4vio_driver *driver, const struct l4vio_driver_confi
                     struct l4vio_error *error)
 {
     const struct l4vio_transport *transport = &driver->transport;
-    int rc = transport->ops->identify(transport->self, &driver->properties, &driver->identity,
-                                      l4vio_driver_control_deadline(driver), error);
-    if (l4vio_driver_outcome(driver, rc))
-        return rc;
+    int result = transport->ops->identify(transport->self, &driver->properties, &driver->identity,
+                                          l4vio_driver_control_deadline(driver), error);
+    if (l4vio_driver_outcome(driver, result))
+        return result;
     if (config->device_id && config->device_id != driver->identity.device_id)
         return l4vio_fail(error, L4VIO_ENODEV, "a device of another class",
                           driver->identity.device_id);
@@ -91,15 +91,15 @@ int l4vio_driver_begin(struct l4vio_driver *driver, struct l4vio_error *error)
 {
     uint32_t status = 0;
     memset(&driver->accepted, 0, sizeof(driver->accepted));
-    int rc = l4vio_driver_add_status(driver, VIRTIO_STATUS_ACKNOWLEDGE, &status, error);
-    if (rc)
-        return rc;
-    rc = l4vio_driver_add_status(driver, VIRTIO_STATUS_DRIVER, &status, error);
-    if (rc)
-        return rc;
-    rc = l4vio_driver_open_notifications(driver, error);
-    if (rc)
-        return rc;
+    int result = l4vio_driver_add_status(driver, VIRTIO_STATUS_ACKNOWLEDGE, &status, error);
+    if (result)
+        return result;
+    result = l4vio_driver_add_status(driver, VIRTIO_STATUS_DRIVER, &status, error);
+    if (result)
+        return result;
+    result = l4vio_driver_open_notifications(driver, error);
+    if (result)
+        return result;
     driver->state = L4VIO_DRIVER_CONNECTED;
     return L4VIO_OK;
 }
@@ -108,27 +108,27 @@ int l4vio_driver_connect(struct l4vio_driver *driver, const struct l4vio_driver_
                          struct l4vio_error *error)
 {
     memset(driver, 0, sizeof(*driver));
-    int rc = check_config(config, error);
-    if (rc) {
+    int result = check_config(config, error);
+    if (result) {
         if (config->transport.ops)
             config->transport.ops->close(config->transport.self);
-        return rc;
+        return result;
     }
     take_config(driver, config);
 
-    rc = identify(driver, config, error);
-    if (rc == L4VIO_OK) {
-        rc = l4vio_driver_reset_status(driver, error);
-        if (rc == L4VIO_OK)
-            rc = l4vio_driver_begin(driver, error);
-        if (rc == L4VIO_OK) {
+    result = identify(driver, config, error);
+    if (result == L4VIO_OK) {
+        result = l4vio_driver_reset_status(driver, error);
+        if (result == L4VIO_OK)
+            result = l4vio_driver_begin(driver, error);
+        if (result == L4VIO_OK) {
             driver->seen_generation = driver->transport.ops->generation(driver->transport.self);
             return L4VIO_OK;
         }
-        l4vio_driver_give_up(driver, rc);
+        l4vio_driver_give_up(driver, result);
         l4vio_driver_close_notifications(driver);
     }
     driver->transport.ops->close(driver->transport.self);
     driver->state = L4VIO_DRIVER_CLOSED;
-    return rc;
+    return result;
 }

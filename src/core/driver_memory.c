@@ -37,10 +37,10 @@ static int map(struct l4vio_driver *driver, const struct l4vio_dataspace *datasp
                struct l4vio_error *error)
 {
     const struct l4vio_transport *transport = &driver->transport;
-    int rc = transport->ops->map(transport->self, dataspace, offset_bytes, size_bytes,
-                                 device_address, l4vio_driver_control_deadline(driver), error);
-    if (l4vio_driver_outcome(driver, rc))
-        return rc;
+    int result = transport->ops->map(transport->self, dataspace, offset_bytes, size_bytes,
+                                     device_address, l4vio_driver_control_deadline(driver), error);
+    if (l4vio_driver_outcome(driver, result))
+        return result;
     l4vio_driver_trace(driver, L4VIO_TRACE_MAP, UINT32_MAX, *device_address, size_bytes);
     return L4VIO_OK;
 }
@@ -49,25 +49,25 @@ static int share(struct l4vio_driver *driver, const struct l4vio_dataspace *data
                  uint64_t offset_bytes, uint64_t size_bytes, uint64_t *device_address,
                  struct l4vio_error *error)
 {
-    int rc = l4vio_driver_check_usable(driver, error);
-    if (rc == L4VIO_OK)
-        rc = check_range(dataspace, offset_bytes, size_bytes, error);
-    if (rc)
-        return rc;
+    int result = l4vio_driver_check_usable(driver, error);
+    if (result == L4VIO_OK)
+        result = check_range(dataspace, offset_bytes, size_bytes, error);
+    if (result)
+        return result;
 
     uint64_t before = driver->next_device_address;
     uint64_t address = 0;
     if (driver->properties.driver_chooses_addresses)
-        rc = next_device_address(driver, size_bytes, &address, error);
-    if (rc)
-        return rc;
-    rc = map(driver, dataspace, offset_bytes, size_bytes, &address, error);
-    if (rc == L4VIO_OK)
+        result = next_device_address(driver, size_bytes, &address, error);
+    if (result)
+        return result;
+    result = map(driver, dataspace, offset_bytes, size_bytes, &address, error);
+    if (result == L4VIO_OK)
         *device_address = address;
-    else if (rc != L4VIO_ETIMEDOUT)
+    else if (result != L4VIO_ETIMEDOUT)
         /* After a timeout the device may have taken it: the addresses stay allotted. */
         driver->next_device_address = before;
-    return rc;
+    return result;
 }
 
 int l4vio_driver_register_dataspace(struct l4vio_driver *driver,
@@ -76,9 +76,9 @@ int l4vio_driver_register_dataspace(struct l4vio_driver *driver,
                                     struct l4vio_error *error)
 {
     l4vio_driver_lock(driver);
-    int rc = share(driver, dataspace, offset_bytes, size_bytes, device_address, error);
+    int result = share(driver, dataspace, offset_bytes, size_bytes, device_address, error);
     l4vio_driver_unlock(driver);
-    return rc;
+    return result;
 }
 
 static void fill_region(struct l4vio_region *region, const struct l4vio_dataspace *dataspace,
@@ -101,14 +101,14 @@ int l4vio_driver_register_region(struct l4vio_driver *driver,
 {
     uint64_t device_address = 0;
     l4vio_driver_lock(driver);
-    int rc = share(driver, dataspace, offset_bytes, size_bytes, &device_address, error);
-    if (rc == L4VIO_OK) {
+    int result = share(driver, dataspace, offset_bytes, size_bytes, &device_address, error);
+    if (result == L4VIO_OK) {
         fill_region(region, dataspace, offset_bytes, size_bytes, device_address);
         region->next = driver->regions;
         driver->regions = region;
     }
     l4vio_driver_unlock(driver);
-    return rc;
+    return result;
 }
 
 int l4vio_driver_allocate(struct l4vio_driver *driver, uint64_t size_bytes,
@@ -119,21 +119,22 @@ int l4vio_driver_allocate(struct l4vio_driver *driver, uint64_t size_bytes,
     if (size_bytes == 0)
         return l4vio_fail(error, L4VIO_EINVAL, "no memory to share", 0);
     l4vio_driver_lock(driver);
-    int rc = l4vio_driver_check_usable(driver, error);
-    if (rc == L4VIO_OK)
-        rc = platform->ops->dataspace_allocate(platform->self, size_bytes, &dataspace, error);
+    int result = l4vio_driver_check_usable(driver, error);
+    if (result == L4VIO_OK)
+        result = platform->ops->dataspace_allocate(platform->self, size_bytes, &dataspace, error);
     l4vio_driver_unlock(driver);
-    if (rc)
-        return rc;
+    if (result)
+        return result;
 
-    rc = l4vio_driver_register_region(driver, &dataspace, 0, dataspace.size_bytes, region, error);
+    result =
+        l4vio_driver_register_region(driver, &dataspace, 0, dataspace.size_bytes, region, error);
     l4vio_driver_lock(driver);
-    if (rc == L4VIO_OK)
+    if (result == L4VIO_OK)
         region->owned = true;
     else
         platform->ops->dataspace_free(platform->self, &dataspace);
     l4vio_driver_unlock(driver);
-    return rc;
+    return result;
 }
 
 static bool overlaps(const struct l4vio_region *region, uint64_t address)
@@ -166,10 +167,10 @@ static int take_back(struct l4vio_driver *driver, struct l4vio_region *region,
     if (!transport->ops->unmap)
         return l4vio_fail(error, L4VIO_ENOSYS, "memory stays shared while connected",
                           region->device_address);
-    int rc = transport->ops->unmap(transport->self, region->device_address, region->size_bytes,
-                                   l4vio_driver_control_deadline(driver), error);
-    if (l4vio_driver_outcome(driver, rc))
-        return rc;
+    int result = transport->ops->unmap(transport->self, region->device_address, region->size_bytes,
+                                       l4vio_driver_control_deadline(driver), error);
+    if (l4vio_driver_outcome(driver, result))
+        return result;
     l4vio_driver_trace(driver, L4VIO_TRACE_UNMAP, UINT32_MAX, region->device_address,
                        region->size_bytes);
     region->mapped = false;
@@ -195,9 +196,9 @@ static int release(struct l4vio_driver *driver, struct l4vio_region *region,
         link = &(*link)->next;
     if (!*link)
         return l4vio_fail(error, L4VIO_EINVAL, "not a region of this driver", 0);
-    int rc = take_back(driver, region, error);
-    if (rc)
-        return rc;
+    int result = take_back(driver, region, error);
+    if (result)
+        return result;
     *link = region->next;
     drop_region(driver, region);
     return L4VIO_OK;
@@ -207,9 +208,9 @@ int l4vio_driver_release(struct l4vio_driver *driver, struct l4vio_region *regio
                          struct l4vio_error *error)
 {
     l4vio_driver_lock(driver);
-    int rc = release(driver, region, error);
+    int result = release(driver, region, error);
     l4vio_driver_unlock(driver);
-    return rc;
+    return result;
 }
 
 int l4vio_region_address(const struct l4vio_region *region, uint64_t offset_bytes,
@@ -233,10 +234,10 @@ int l4vio_driver_remap_regions(struct l4vio_driver *driver, struct l4vio_error *
         if (region->mapped)
             continue;
         uint64_t address = region->device_address;
-        int rc = map(driver, &region->dataspace, region->dataspace_offset_bytes, region->size_bytes,
-                     &address, error);
-        if (rc)
-            return rc;
+        int result = map(driver, &region->dataspace, region->dataspace_offset_bytes,
+                         region->size_bytes, &address, error);
+        if (result)
+            return result;
         region->mapped = true;
         /* Descriptors of the caller may name the old address. */
         if (address != region->device_address)

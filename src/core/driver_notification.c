@@ -11,10 +11,10 @@ int l4vio_driver_fetch_notification(struct l4vio_driver *driver, uint32_t index,
     if (notification->fetched)
         return L4VIO_OK;
     struct l4vio_notification object = {.handle = L4VIO_NO_HANDLE};
-    int rc = transport->ops->get_notification(transport->self, index, &object,
-                                              l4vio_driver_control_deadline(driver), error);
-    if (l4vio_driver_outcome(driver, rc))
-        return rc;
+    int result = transport->ops->get_notification(transport->self, index, &object,
+                                                  l4vio_driver_control_deadline(driver), error);
+    if (l4vio_driver_outcome(driver, result))
+        return result;
     notification->to_device = object;
     notification->fetched = true;
     return L4VIO_OK;
@@ -24,9 +24,9 @@ static int bind(struct l4vio_driver *driver, uint32_t index,
                 const struct l4vio_notification *object, struct l4vio_error *error)
 {
     const struct l4vio_transport *transport = &driver->transport;
-    int rc = transport->ops->bind_notification(transport->self, index, object,
-                                               l4vio_driver_control_deadline(driver), error);
-    return l4vio_driver_outcome(driver, rc);
+    int result = transport->ops->bind_notification(transport->self, index, object,
+                                                   l4vio_driver_control_deadline(driver), error);
+    return l4vio_driver_outcome(driver, result);
 }
 
 /* Creates the object of an index if there is none yet, then tells the device of it. */
@@ -38,33 +38,33 @@ static int open_one(struct l4vio_driver *driver, uint32_t index, struct l4vio_er
     if (!of_caller && !notification->managed) {
         if (!driver->manage)
             return L4VIO_OK;
-        int rc =
+        int result =
             platform->ops->notification_create(platform->self, &notification->from_device, error);
-        if (rc)
-            return rc;
+        if (result)
+            return result;
         notification->managed = true;
     }
-    int rc = bind(driver, index, &notification->from_device, error);
-    if (rc == L4VIO_OK)
+    int result = bind(driver, index, &notification->from_device, error);
+    if (result == L4VIO_OK)
         notification->bound = true;
-    return rc;
+    return result;
 }
 
 int l4vio_driver_open_notifications(struct l4vio_driver *driver, struct l4vio_error *error)
 {
     const struct l4vio_transport *transport = &driver->transport;
-    int rc = l4vio_driver_fetch_notification(driver, 0, error);
-    for (uint32_t i = 0; rc == L4VIO_OK && i < driver->notification_count; i++)
-        rc = open_one(driver, i, error);
-    if (rc)
-        return rc;
+    int result = l4vio_driver_fetch_notification(driver, 0, error);
+    for (uint32_t i = 0; result == L4VIO_OK && i < driver->notification_count; i++)
+        result = open_one(driver, i, error);
+    if (result)
+        return result;
     driver->config_pending = 0;
     if (driver->config_notify_index >= driver->notification_count && driver->manage)
         return l4vio_fail(error, L4VIO_EINVAL, "no notification for configuration changes",
                           driver->config_notify_index);
-    rc = transport->ops->set_config_notify(transport->self, driver->config_notify_index, 0);
-    if (l4vio_driver_outcome(driver, rc))
-        return l4vio_fail(error, rc, "the notification for configuration changes was refused",
+    result = transport->ops->set_config_notify(transport->self, driver->config_notify_index, 0);
+    if (l4vio_driver_outcome(driver, result))
+        return l4vio_fail(error, result, "the notification for configuration changes was refused",
                           driver->config_notify_index);
     return L4VIO_OK;
 }
@@ -127,15 +127,16 @@ int l4vio_driver_bind_notification(struct l4vio_driver *driver, uint32_t index,
     if (notification->handle == L4VIO_NO_HANDLE)
         return l4vio_fail(error, L4VIO_EINVAL, "an empty notification", index);
     l4vio_driver_lock(driver);
-    int rc = l4vio_driver_check_usable(driver, error);
-    if (rc == L4VIO_OK && index >= driver->identity.notification_count)
-        rc = l4vio_fail(error, L4VIO_ERANGE, "the device has no such notification index", index);
-    if (rc == L4VIO_OK)
-        rc = bind(driver, index, notification, error);
-    if (rc == L4VIO_OK)
+    int result = l4vio_driver_check_usable(driver, error);
+    if (result == L4VIO_OK && index >= driver->identity.notification_count)
+        result =
+            l4vio_fail(error, L4VIO_ERANGE, "the device has no such notification index", index);
+    if (result == L4VIO_OK)
+        result = bind(driver, index, notification, error);
+    if (result == L4VIO_OK)
         keep_bound(driver, index, notification);
     l4vio_driver_unlock(driver);
-    return rc;
+    return result;
 }
 
 const struct l4vio_notification *l4vio_driver_notification(const struct l4vio_driver *driver,

@@ -49,10 +49,10 @@ static int configure(struct l4vio_driver *driver, uint32_t queue,
                      const struct l4vio_queue_setup *setup, struct l4vio_error *error)
 {
     const struct l4vio_transport *transport = &driver->transport;
-    int rc = transport->ops->config_queue(transport->self, queue, setup,
-                                          l4vio_driver_control_deadline(driver), error);
-    if (l4vio_driver_outcome(driver, rc))
-        return l4vio_driver_give_up(driver, rc);
+    int result = transport->ops->config_queue(transport->self, queue, setup,
+                                              l4vio_driver_control_deadline(driver), error);
+    if (l4vio_driver_outcome(driver, result))
+        return l4vio_driver_give_up(driver, result);
     l4vio_driver_trace(driver, L4VIO_TRACE_QUEUE_READY, queue, setup->size, 0);
     return L4VIO_OK;
 }
@@ -81,10 +81,10 @@ static int fetch_kick(struct l4vio_driver *driver, struct l4vio_queue *queue, ui
     if (!queue || index < driver->notification_count)
         return l4vio_driver_fetch_notification(driver, index, error);
     struct l4vio_notification object = {.handle = L4VIO_NO_HANDLE};
-    int rc = transport->ops->get_notification(transport->self, index, &object,
-                                              l4vio_driver_control_deadline(driver), error);
-    if (l4vio_driver_outcome(driver, rc))
-        return rc;
+    int result = transport->ops->get_notification(transport->self, index, &object,
+                                                  l4vio_driver_control_deadline(driver), error);
+    if (l4vio_driver_outcome(driver, result))
+        return result;
     queue->kick_handle = object.handle;
     queue->kick_fetched = true;
     return L4VIO_OK;
@@ -104,14 +104,14 @@ static int config_queue(struct l4vio_driver *driver, uint32_t index,
                         struct l4vio_queue_setup *setup, struct l4vio_queue *queue,
                         struct l4vio_error *error)
 {
-    int rc = l4vio_driver_settle(driver, error);
-    if (rc == L4VIO_OK)
-        rc = check_setup(driver, index, setup, error);
-    if (rc == L4VIO_OK)
-        rc = device_index(driver, index, &setup->device_notify_index, error);
-    if (rc == L4VIO_OK)
-        rc = fetch_kick(driver, queue, setup->device_notify_index, error);
-    return rc ? rc : configure(driver, index, setup, error);
+    int result = l4vio_driver_settle(driver, error);
+    if (result == L4VIO_OK)
+        result = check_setup(driver, index, setup, error);
+    if (result == L4VIO_OK)
+        result = device_index(driver, index, &setup->device_notify_index, error);
+    if (result == L4VIO_OK)
+        result = fetch_kick(driver, queue, setup->device_notify_index, error);
+    return result ? result : configure(driver, index, setup, error);
 }
 
 int l4vio_driver_config_queue(struct l4vio_driver *driver, uint32_t queue, uint16_t size,
@@ -123,9 +123,9 @@ int l4vio_driver_config_queue(struct l4vio_driver *driver, uint32_t queue, uint1
                                       .avail_address = avail_address,
                                       .used_address = used_address};
     l4vio_driver_lock(driver);
-    int rc = config_queue(driver, queue, &setup, NULL, error);
+    int result = config_queue(driver, queue, &setup, NULL, error);
     l4vio_driver_unlock(driver);
-    return rc;
+    return result;
 }
 
 static int check_attach(struct l4vio_driver *driver, const struct l4vio_queue *queue,
@@ -147,37 +147,37 @@ static int check_attach(struct l4vio_driver *driver, const struct l4vio_queue *q
 
 static int attach(struct l4vio_driver *driver, struct l4vio_queue *queue, struct l4vio_error *error)
 {
-    int rc = l4vio_driver_settle(driver, error);
-    if (rc == L4VIO_OK)
-        rc = check_attach(driver, queue, error);
-    if (rc)
-        return rc;
+    int result = l4vio_driver_settle(driver, error);
+    if (result == L4VIO_OK)
+        result = check_attach(driver, queue, error);
+    if (result)
+        return result;
     struct l4vio_queue_setup setup = {.size = queue->size,
                                       .driver_notify_index = queue->driver_notify_index,
                                       .device_notify_index = queue->device_notify_index,
                                       .desc_address = queue->desc_address,
                                       .avail_address = queue->avail_address,
                                       .used_address = queue->used_address};
-    rc = config_queue(driver, queue->index, &setup, queue, error);
+    result = config_queue(driver, queue->index, &setup, queue, error);
     queue->device_notify_index = setup.device_notify_index;
     /* Without an answer the device may have taken the queue: it counts as live until a reset. */
-    if (rc && rc != L4VIO_ETIMEDOUT && rc != L4VIO_EPIPE) {
+    if (result && result != L4VIO_ETIMEDOUT && result != L4VIO_EPIPE) {
         drop_kick(driver, queue);
-        return rc;
+        return result;
     }
     queue->live = true;
     queue->next = driver->queues;
     driver->queues = queue;
-    return rc;
+    return result;
 }
 
 int l4vio_driver_attach_queue(struct l4vio_driver *driver, struct l4vio_queue *queue,
                               struct l4vio_error *error)
 {
     l4vio_driver_lock(driver);
-    int rc = attach(driver, queue, error);
+    int result = attach(driver, queue, error);
     l4vio_driver_unlock(driver);
-    return rc;
+    return result;
 }
 
 static void forget_queue(struct l4vio_driver *driver, struct l4vio_queue *queue)
@@ -208,18 +208,18 @@ static int reset_queue(struct l4vio_driver *driver, struct l4vio_queue *queue,
                        struct l4vio_error *error)
 {
     const struct l4vio_transport *transport = &driver->transport;
-    int rc = l4vio_driver_check_usable(driver, error);
-    if (rc)
-        return rc;
+    int result = l4vio_driver_check_usable(driver, error);
+    if (result)
+        return result;
     if (!queue->live)
         return l4vio_fail(error, L4VIO_EINVAL, "the queue is not live", queue->index);
     if (!transport->ops->reset_queue)
         return l4vio_fail(error, L4VIO_ENOSYS, "one queue alone cannot be reset here",
                           queue->index);
-    rc = transport->ops->reset_queue(transport->self, queue->index,
-                                     l4vio_driver_control_deadline(driver), error);
-    if (l4vio_driver_outcome(driver, rc))
-        return rc;
+    result = transport->ops->reset_queue(transport->self, queue->index,
+                                         l4vio_driver_control_deadline(driver), error);
+    if (l4vio_driver_outcome(driver, result))
+        return result;
     forget_queue(driver, queue);
     l4vio_driver_trace(driver, L4VIO_TRACE_RESET, queue->index, 0, 0);
     return L4VIO_OK;
@@ -229,9 +229,9 @@ int l4vio_driver_reset_queue(struct l4vio_driver *driver, struct l4vio_queue *qu
                              struct l4vio_error *error)
 {
     l4vio_driver_lock(driver);
-    int rc = reset_queue(driver, queue, error);
+    int result = reset_queue(driver, queue, error);
     l4vio_driver_unlock(driver);
-    return rc;
+    return result;
 }
 
 int l4vio_driver_notify(struct l4vio_driver *driver, struct l4vio_queue *queue)
@@ -249,9 +249,9 @@ int l4vio_driver_notify(struct l4vio_driver *driver, struct l4vio_queue *queue)
             return L4VIO_ERANGE;
         to_device = driver->notifications[queue->device_notify_index].to_device;
     }
-    int rc = transport->ops->kick(transport->self, queue->index, queue->index, &to_device);
-    if (rc)
-        return rc;
+    int result = transport->ops->kick(transport->self, queue->index, queue->index, &to_device);
+    if (result)
+        return result;
     l4vio_count(&queue->counters.kicks_sent, 1);
     l4vio_driver_trace(driver, L4VIO_TRACE_KICK, queue->index, queue->published_index, 0);
     return L4VIO_OK;
@@ -260,15 +260,15 @@ int l4vio_driver_notify(struct l4vio_driver *driver, struct l4vio_queue *queue)
 int l4vio_driver_send_kicks(struct l4vio_driver *driver)
 {
     for (struct l4vio_queue *queue = driver->queues; queue; queue = queue->next) {
-        int rc = l4vio_driver_notify(driver, queue);
-        if (rc)
-            return rc;
+        int result = l4vio_driver_notify(driver, queue);
+        if (result)
+            return result;
     }
     return L4VIO_OK;
 }
 
 int l4vio_driver_send(struct l4vio_driver *driver, struct l4vio_queue *queue, uint16_t head)
 {
-    int rc = l4vio_descriptor_enqueue(queue, head);
-    return rc ? rc : l4vio_driver_notify(driver, queue);
+    int result = l4vio_descriptor_enqueue(queue, head);
+    return result ? result : l4vio_driver_notify(driver, queue);
 }

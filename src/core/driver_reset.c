@@ -5,11 +5,11 @@ static int reset(struct l4vio_driver *driver, struct l4vio_error *error)
 {
     if (driver->state == L4VIO_DRIVER_CLOSED)
         return l4vio_fail(error, L4VIO_EPIPE, "not connected", 0);
-    int rc = l4vio_driver_reset_status(driver, error);
-    if (rc) {
+    int result = l4vio_driver_reset_status(driver, error);
+    if (result) {
         /* The device may still be at work on our memory: nothing is given back. */
         driver->state = L4VIO_DRIVER_FAILED;
-        return rc;
+        return result;
     }
     driver->state = L4VIO_DRIVER_RESET;
     l4vio_driver_drop_fetched(driver);
@@ -25,27 +25,27 @@ static int reset(struct l4vio_driver *driver, struct l4vio_error *error)
 int l4vio_driver_reset(struct l4vio_driver *driver, struct l4vio_error *error)
 {
     l4vio_driver_lock(driver);
-    int rc = reset(driver, error);
+    int result = reset(driver, error);
     l4vio_driver_unlock(driver);
-    return rc;
+    return result;
 }
 
 static int restart(struct l4vio_driver *driver, struct l4vio_error *error)
 {
     if (driver->state != L4VIO_DRIVER_RESET)
         return l4vio_fail(error, L4VIO_EINVAL, "only a device that was reset can be restarted", 0);
-    int rc = l4vio_driver_begin(driver, error);
-    if (rc == L4VIO_OK)
-        rc = l4vio_driver_remap_regions(driver, error);
-    return rc ? l4vio_driver_give_up(driver, rc) : L4VIO_OK;
+    int result = l4vio_driver_begin(driver, error);
+    if (result == L4VIO_OK)
+        result = l4vio_driver_remap_regions(driver, error);
+    return result ? l4vio_driver_give_up(driver, result) : L4VIO_OK;
 }
 
 int l4vio_driver_restart(struct l4vio_driver *driver, struct l4vio_error *error)
 {
     l4vio_driver_lock(driver);
-    int rc = restart(driver, error);
+    int result = restart(driver, error);
     l4vio_driver_unlock(driver);
-    return rc;
+    return result;
 }
 
 void l4vio_driver_disconnect(struct l4vio_driver *driver)

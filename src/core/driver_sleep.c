@@ -85,32 +85,32 @@ int l4vio_driver_sleep(struct l4vio_driver *driver, struct l4vio_driver_sleep *s
         sleep->notifications[count++] = *sleep->config;
     uint64_t until = sleep_until(driver, blind, now, deadline_ns);
     l4vio_driver_trace(driver, L4VIO_TRACE_SLEEP, UINT32_MAX, until, 0);
-    int rc = platform->ops->wait(platform->self, sleep->notifications, count,
-                                 transport->ops->peer_handle(transport->self), until);
+    int result = platform->ops->wait(platform->self, sleep->notifications, count,
+                                     transport->ops->peer_handle(transport->self), until);
     transport->ops->acknowledge(transport->self);
     for (unsigned i = 0; i < sleep->index_count; i++)
         l4vio_driver_drain_notification(driver, sleep->indexes[i]);
-    if (rc == L4VIO_ETIMEDOUT)
+    if (result == L4VIO_ETIMEDOUT)
         return until == deadline_ns ? L4VIO_ETIMEDOUT : L4VIO_EAGAIN;
-    return rc;
+    return result;
 }
 
 int l4vio_driver_sleep_fault(struct l4vio_driver *driver, struct l4vio_driver_sleep *sleep)
 {
     const struct l4vio_platform *platform = &driver->platform;
     const struct l4vio_transport *transport = &driver->transport;
-    int rc = l4vio_driver_device_fault(driver);
+    int result = l4vio_driver_device_fault(driver);
     /* We may have drained what others wait for to learn of the failure. */
-    if (rc == L4VIO_EIO && !sleep->config) {
+    if (result == L4VIO_EIO && !sleep->config) {
         const struct l4vio_notification *config =
             l4vio_driver_notification(driver, driver->config_notify_index);
         if (config)
             platform->ops->notification_trigger(platform->self, config);
     }
     if (transport->ops->peer_alive(transport->self))
-        rc = L4VIO_EPIPE;
-    if (rc)
-        return rc;
+        result = L4VIO_EPIPE;
+    if (result)
+        return result;
     /*
      * A config notification without a failure is for whoever waits for configuration changes: it is
      * left pending, and as it would now end every sleep at once, looked for in slices.

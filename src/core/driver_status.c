@@ -59,28 +59,28 @@ static int write_status(struct l4vio_driver *driver, uint32_t status, struct l4v
     const struct l4vio_transport *transport = &driver->transport;
     l4vio_driver_count(&driver->counters.status_writes);
     l4vio_driver_trace(driver, L4VIO_TRACE_STATUS, UINT32_MAX, driver->status, status);
-    int rc = transport->ops->set_status(transport->self, status,
-                                        l4vio_driver_control_deadline(driver), error);
-    return l4vio_driver_outcome(driver, rc);
+    int result = transport->ops->set_status(transport->self, status,
+                                            l4vio_driver_control_deadline(driver), error);
+    return l4vio_driver_outcome(driver, result);
 }
 
 static int read_status(struct l4vio_driver *driver, uint32_t *status, struct l4vio_error *error)
 {
     const struct l4vio_transport *transport = &driver->transport;
-    int rc = l4vio_driver_outcome(driver, transport->ops->get_status(transport->self, status));
-    return rc ? l4vio_fail(error, rc, "the device status cannot be read", 0) : L4VIO_OK;
+    int result = l4vio_driver_outcome(driver, transport->ops->get_status(transport->self, status));
+    return result ? l4vio_fail(error, result, "the device status cannot be read", 0) : L4VIO_OK;
 }
 
 int l4vio_driver_add_status(struct l4vio_driver *driver, uint32_t bit, uint32_t *outcome,
                             struct l4vio_error *error)
 {
-    int rc = write_status(driver, driver->status | bit, error);
-    if (rc)
-        return rc;
+    int result = write_status(driver, driver->status | bit, error);
+    if (result)
+        return result;
     driver->status |= bit;
-    rc = read_status(driver, outcome, error);
-    if (rc)
-        return rc;
+    result = read_status(driver, outcome, error);
+    if (result)
+        return result;
     if (*outcome & (VIRTIO_STATUS_FAILED | VIRTIO_STATUS_NEEDS_RESET))
         return l4vio_fail(error, L4VIO_EIO, "the device failed during initialisation", *outcome);
     return L4VIO_OK;
@@ -91,21 +91,21 @@ int l4vio_driver_reset_status(struct l4vio_driver *driver, struct l4vio_error *e
     uint64_t deadline = l4vio_driver_control_deadline(driver);
     l4vio_driver_trace(driver, L4VIO_TRACE_RESET, UINT32_MAX, 0, 0);
     l4vio_driver_count(&driver->counters.resets);
-    int rc = write_status(driver, 0, error);
-    if (rc)
-        return rc;
+    int result = write_status(driver, 0, error);
+    if (result)
+        return result;
     for (;;) {
         uint32_t status = 0;
-        rc = read_status(driver, &status, error);
-        if (rc)
-            return rc;
+        result = read_status(driver, &status, error);
+        if (result)
+            return result;
         if (status == 0) {
             driver->status = 0;
             return L4VIO_OK;
         }
-        rc = l4vio_driver_outcome(driver, l4vio_driver_pause(driver, deadline));
-        if (rc)
-            return l4vio_fail(error, rc, "the device does not finish its reset", status);
+        result = l4vio_driver_outcome(driver, l4vio_driver_pause(driver, deadline));
+        if (result)
+            return l4vio_fail(error, result, "the device does not finish its reset", status);
     }
 }
 
@@ -147,15 +147,15 @@ static int settle(struct l4vio_driver *driver, struct l4vio_error *error)
 
     struct l4vio_features accepted = l4vio_features_choose(
         offered, &driver->allowed, driver->dependencies, driver->dependency_count);
-    int rc = l4vio_driver_outcome(driver,
-                                  transport->ops->set_features(transport->self, &accepted, error));
-    if (rc)
-        return rc;
+    int result = l4vio_driver_outcome(
+        driver, transport->ops->set_features(transport->self, &accepted, error));
+    if (result)
+        return result;
 
     uint32_t status = 0;
-    rc = l4vio_driver_add_status(driver, VIRTIO_STATUS_FEATURES_OK, &status, error);
-    if (rc)
-        return rc;
+    result = l4vio_driver_add_status(driver, VIRTIO_STATUS_FEATURES_OK, &status, error);
+    if (result)
+        return result;
     if (!(status & VIRTIO_STATUS_FEATURES_OK))
         return l4vio_fail(error, L4VIO_EINVAL, "the device refused the features", accepted.word[0]);
 
@@ -169,29 +169,29 @@ static int settle(struct l4vio_driver *driver, struct l4vio_error *error)
 
 int l4vio_driver_settle(struct l4vio_driver *driver, struct l4vio_error *error)
 {
-    int rc = l4vio_driver_check_usable(driver, error);
-    if (rc || driver->state != L4VIO_DRIVER_CONNECTED)
-        return rc;
-    rc = settle(driver, error);
-    return rc ? l4vio_driver_give_up(driver, rc) : L4VIO_OK;
+    int result = l4vio_driver_check_usable(driver, error);
+    if (result || driver->state != L4VIO_DRIVER_CONNECTED)
+        return result;
+    result = settle(driver, error);
+    return result ? l4vio_driver_give_up(driver, result) : L4VIO_OK;
 }
 
 int l4vio_driver_negotiate(struct l4vio_driver *driver, struct l4vio_error *error)
 {
     l4vio_driver_lock(driver);
-    int rc = l4vio_driver_settle(driver, error);
+    int result = l4vio_driver_settle(driver, error);
     l4vio_driver_unlock(driver);
-    return rc;
+    return result;
 }
 
 static int go_live(struct l4vio_driver *driver, struct l4vio_error *error)
 {
     uint32_t status = 0;
-    int rc = l4vio_driver_add_status(driver, VIRTIO_STATUS_DRIVER_OK, &status, error);
-    if (rc == L4VIO_OK && !(status & VIRTIO_STATUS_DRIVER_OK))
-        rc = l4vio_fail(error, L4VIO_EIO, "the device did not take DRIVER_OK", status);
-    if (rc)
-        return l4vio_driver_give_up(driver, rc);
+    int result = l4vio_driver_add_status(driver, VIRTIO_STATUS_DRIVER_OK, &status, error);
+    if (result == L4VIO_OK && !(status & VIRTIO_STATUS_DRIVER_OK))
+        result = l4vio_fail(error, L4VIO_EIO, "the device did not take DRIVER_OK", status);
+    if (result)
+        return l4vio_driver_give_up(driver, result);
     driver->state = L4VIO_DRIVER_LIVE;
     return L4VIO_OK;
 }
@@ -199,14 +199,14 @@ static int go_live(struct l4vio_driver *driver, struct l4vio_error *error)
 int l4vio_driver_acknowledge(struct l4vio_driver *driver, struct l4vio_error *error)
 {
     l4vio_driver_lock(driver);
-    int rc = l4vio_driver_settle(driver, error);
-    if (rc == L4VIO_OK && driver->state == L4VIO_DRIVER_LIVE && l4vio_driver_fail_state(driver))
-        rc = l4vio_fail(error, L4VIO_EIO, "the device has failed", driver->status);
-    else if (rc == L4VIO_OK && driver->state == L4VIO_DRIVER_NEGOTIATED)
-        rc = go_live(driver, error);
+    int result = l4vio_driver_settle(driver, error);
+    if (result == L4VIO_OK && driver->state == L4VIO_DRIVER_LIVE && l4vio_driver_fail_state(driver))
+        result = l4vio_fail(error, L4VIO_EIO, "the device has failed", driver->status);
+    else if (result == L4VIO_OK && driver->state == L4VIO_DRIVER_NEGOTIATED)
+        result = go_live(driver, error);
     l4vio_driver_unlock(driver);
-    if (rc)
-        return rc;
-    rc = l4vio_driver_send_kicks(driver);
-    return rc ? l4vio_fail(error, rc, "the device cannot be notified", 0) : L4VIO_OK;
+    if (result)
+        return result;
+    result = l4vio_driver_send_kicks(driver);
+    return result ? l4vio_fail(error, result, "the device cannot be notified", 0) : L4VIO_OK;
 }

@@ -84,21 +84,21 @@ static int sleep_for(struct l4vio_driver *driver, const struct look *at,
         int found = arm(at);
         if (found >= 0)
             return found;
-        int rc = l4vio_driver_device_fault(driver);
-        if (rc == L4VIO_OK)
-            rc = l4vio_driver_sleep(driver, sleep, deadline_ns);
+        int result = l4vio_driver_device_fault(driver);
+        if (result == L4VIO_OK)
+            result = l4vio_driver_sleep(driver, sleep, deadline_ns);
         found = look(at);
-        if (rc == L4VIO_OK)
+        if (result == L4VIO_OK)
             count_wakeup(driver, at, found);
         if (found >= 0)
             return found;
         int fault = l4vio_driver_sleep_fault(driver, sleep);
         if (fault)
-            rc = fault;
-        if (rc != L4VIO_OK && rc != L4VIO_EAGAIN) {
+            result = fault;
+        if (result != L4VIO_OK && result != L4VIO_EAGAIN) {
             /* What was used before the end is delivered first. */
             found = look(at);
-            return found >= 0 ? found : rc;
+            return found >= 0 ? found : result;
         }
     }
 }
@@ -106,24 +106,24 @@ static int sleep_for(struct l4vio_driver *driver, const struct look *at,
 static int wait_for(struct l4vio_driver *driver, const struct look *at, uint64_t deadline_ns)
 {
     struct l4vio_driver_sleep sleep;
-    int rc = l4vio_driver_sleep_init(driver, &sleep, at->queues, at->count);
-    if (rc == L4VIO_EEXIST)
-        return rc;
+    int result = l4vio_driver_sleep_init(driver, &sleep, at->queues, at->count);
+    if (result == L4VIO_EEXIST)
+        return result;
     int found = look(at);
     if (found >= 0)
         return found;
-    if (rc)
-        return rc;
+    if (result)
+        return result;
     found = spin(driver, at, deadline_ns);
     if (found >= 0)
         return found;
-    rc = sleep_for(driver, at, &sleep, deadline_ns);
-    if (rc >= 0)
+    result = sleep_for(driver, at, &sleep, deadline_ns);
+    if (result >= 0)
         /* While the caller takes completions, further notifications would be for nothing. */
         disarm(at);
-    else if (rc == L4VIO_ETIMEDOUT)
+    else if (result == L4VIO_ETIMEDOUT)
         l4vio_driver_count(&driver->counters.timeouts);
-    return rc;
+    return result;
 }
 
 int l4vio_driver_wait_any(struct l4vio_driver *driver, struct l4vio_queue *const *queues,
@@ -140,9 +140,9 @@ static int wait_one(struct l4vio_driver *driver, struct l4vio_queue *queue, bool
                     uint64_t deadline_ns)
 {
     struct look at = {.queues = &queue, .count = 1, .kept_too = kept_too};
-    int rc = wait_for(driver, &at, deadline_ns);
-    if (rc < 0)
-        return rc;
+    int result = wait_for(driver, &at, deadline_ns);
+    if (result < 0)
+        return result;
     return queue->broken && !(kept_too && has_kept(queue)) ? queue->broken : L4VIO_OK;
 }
 
@@ -161,21 +161,21 @@ int l4vio_driver_wait_for_next_used(struct l4vio_driver *driver, struct l4vio_qu
         uint16_t head = l4vio_descriptor_find_next_used(queue, length_bytes);
         if (head != L4VIO_EOQ)
             return head;
-        int rc = wait_one(driver, queue, true, deadline_ns);
-        if (rc)
-            return rc;
+        int result = wait_one(driver, queue, true, deadline_ns);
+        if (result)
+            return result;
     }
 }
 
 int l4vio_driver_send_and_wait(struct l4vio_driver *driver, struct l4vio_queue *queue,
                                uint16_t head, uint32_t *length_bytes, uint64_t deadline_ns)
 {
-    int rc = l4vio_driver_check_usable(driver, NULL);
-    if (rc == L4VIO_OK && driver->state != L4VIO_DRIVER_LIVE)
-        rc = L4VIO_EINVAL;
-    if (rc == L4VIO_OK)
-        rc = l4vio_driver_send(driver, queue, head);
-    while (rc == L4VIO_OK) {
+    int result = l4vio_driver_check_usable(driver, NULL);
+    if (result == L4VIO_OK && driver->state != L4VIO_DRIVER_LIVE)
+        result = L4VIO_EINVAL;
+    if (result == L4VIO_OK)
+        result = l4vio_driver_send(driver, queue, head);
+    while (result == L4VIO_OK) {
         uint32_t length = 0;
         uint16_t used = l4vio_descriptor_take_used(queue, &length);
         if (used == head) {
@@ -185,11 +185,11 @@ int l4vio_driver_send_and_wait(struct l4vio_driver *driver, struct l4vio_queue *
         }
         /* Somebody else's: kept for whoever asks next, never lost. */
         if (used != L4VIO_EOQ)
-            rc = l4vio_descriptor_keep(queue, used, length);
+            result = l4vio_descriptor_keep(queue, used, length);
         else
-            rc = wait_one(driver, queue, false, deadline_ns);
+            result = wait_one(driver, queue, false, deadline_ns);
     }
-    return rc;
+    return result;
 }
 
 int l4vio_driver_wait_room(struct l4vio_driver *driver, struct l4vio_queue *queue, unsigned entries,
@@ -201,8 +201,8 @@ int l4vio_driver_wait_room(struct l4vio_driver *driver, struct l4vio_queue *queu
         return L4VIO_E2BIG;
     if (l4vio_queue_room(queue) >= entries)
         return 0;
-    int rc = wait_one(driver, queue, true, deadline_ns);
-    return rc ? rc : 1;
+    int result = wait_one(driver, queue, true, deadline_ns);
+    return result ? result : 1;
 }
 
 int l4vio_driver_drain(struct l4vio_driver *driver, struct l4vio_queue *queue,
@@ -211,7 +211,7 @@ int l4vio_driver_drain(struct l4vio_driver *driver, struct l4vio_queue *queue,
 {
     struct l4vio_completion completions[DRAIN_BATCH];
     l4vio_queue_publish(queue);
-    int rc = l4vio_driver_notify(driver, queue);
+    int result = l4vio_driver_notify(driver, queue);
     /* Even if the device cannot be told: what it has used already is there to be taken. */
     for (;;) {
         int taken = l4vio_queue_get_used(queue, completions, DRAIN_BATCH);
@@ -221,10 +221,10 @@ int l4vio_driver_drain(struct l4vio_driver *driver, struct l4vio_queue *queue,
             completed(context, &completions[i]);
         if (l4vio_queue_in_flight(queue) == 0)
             return L4VIO_OK;
-        if (taken == 0 && rc == L4VIO_OK)
-            rc = wait_one(driver, queue, true, deadline_ns);
+        if (taken == 0 && result == L4VIO_OK)
+            result = wait_one(driver, queue, true, deadline_ns);
         else if (taken == 0)
-            return rc;
+            return result;
     }
 }
 

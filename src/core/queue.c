@@ -46,9 +46,9 @@ static int check_config(const struct l4vio_queue_config *config, struct l4vio_er
 int l4vio_queue_init(struct l4vio_queue *queue, const struct l4vio_queue_config *config,
                      struct l4vio_error *error)
 {
-    int status = check_config(config, error);
-    if (status < 0)
-        return status;
+    int result = check_config(config, error);
+    if (result < 0)
+        return result;
 
     *queue = (struct l4vio_queue){
         .desc = config->desc,

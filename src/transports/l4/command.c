@@ -26,17 +26,18 @@ int l4vio_l4_kick_config(struct l4vio_l4 *l4, uint64_t deadline_ns, struct l4vio
 {
     const struct l4vio_platform *platform = &l4->platform;
     if (l4->config_kick.handle == L4VIO_NO_HANDLE) {
-        int rc = l4->calls->device_notification(l4->calls_self, l4->config_kick_index,
-                                                &l4->config_kick, deadline_ns, error);
+        int result = l4->calls->device_notification(l4->calls_self, l4->config_kick_index,
+                                                    &l4->config_kick, deadline_ns, error);
         /* A device that polls its page needs no notification and may have none. */
-        if (rc == L4VIO_ENOSYS)
+        if (result == L4VIO_ENOSYS)
             return L4VIO_OK;
-        if (rc)
-            return rc;
+        if (result)
+            return result;
     }
-    int rc = platform->ops->notification_trigger(platform->self, &l4->config_kick);
-    return rc ? l4vio_fail(error, rc, "the device cannot be notified", l4->config_kick_index)
-              : L4VIO_OK;
+    int result = platform->ops->notification_trigger(platform->self, &l4->config_kick);
+    return result
+               ? l4vio_fail(error, result, "the device cannot be notified", l4->config_kick_index)
+               : L4VIO_OK;
 }
 
 /* Waits until the device has zeroed the register. */
@@ -69,10 +70,10 @@ int l4vio_l4_command(struct l4vio_l4 *l4, enum l4vio_page_cmd command, uint32_t 
     if (argument > ARGUMENT_MAX)
         return l4vio_fail(error, L4VIO_EINVAL, "argument too large for a command", argument);
     /* A command that timed out earlier may still be there: it must not be overwritten. */
-    int rc = wait_idle(l4, deadline_ns, error);
-    if (rc)
-        return rc;
+    int result = wait_idle(l4, deadline_ns, error);
+    if (result)
+        return result;
     l4vio_store32_release(&l4vio_l4_header(l4)->cmd, (uint32_t)command << COMMAND_SHIFT | argument);
-    rc = l4vio_l4_kick_config(l4, deadline_ns, error);
-    return rc ? rc : wait_idle(l4, deadline_ns, error);
+    result = l4vio_l4_kick_config(l4, deadline_ns, error);
+    return result ? result : wait_idle(l4, deadline_ns, error);
 }

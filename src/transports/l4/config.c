@@ -81,9 +81,9 @@ int l4vio_l4_read_config(void *self, uint32_t offset_bytes, void *out, uint32_t 
                          uint32_t width_bytes, struct l4vio_error *error)
 {
     struct l4vio_l4 *l4 = self;
-    int rc = check(l4, offset_bytes, size_bytes, width_bytes, error);
-    if (rc)
-        return rc;
+    int result = check(l4, offset_bytes, size_bytes, width_bytes, error);
+    if (result)
+        return result;
     const unsigned char *from =
         (const unsigned char *)l4->page + L4VIO_PAGE_CONFIG_OFFSET + offset_bytes;
     for (uint32_t done = 0; done < size_bytes; done += width_bytes)
@@ -95,9 +95,9 @@ int l4vio_l4_write_config(void *self, uint32_t offset_bytes, const void *data, u
                           uint64_t deadline_ns, struct l4vio_error *error)
 {
     struct l4vio_l4 *l4 = self;
-    int rc = check(l4, offset_bytes, width_bytes, width_bytes, error);
-    if (rc)
-        return rc;
+    int result = check(l4, offset_bytes, width_bytes, width_bytes, error);
+    if (result)
+        return result;
     write_field((unsigned char *)l4->page + L4VIO_PAGE_CONFIG_OFFSET + offset_bytes, data,
                 width_bytes);
     if (l4->cmd_mode)

@@ -29,12 +29,13 @@ static void fill_identity(struct l4vio_l4 *l4, struct l4vio_identity *identity)
 static int count_notifications(struct l4vio_l4 *l4, struct l4vio_identity *identity,
                                uint64_t deadline_ns, struct l4vio_error *error)
 {
-    int rc = l4->calls->icu_info(l4->calls_self, &identity->notification_count, deadline_ns, error);
-    if (rc == L4VIO_ENOSYS) {
+    int result =
+        l4->calls->icu_info(l4->calls_self, &identity->notification_count, deadline_ns, error);
+    if (result == L4VIO_ENOSYS) {
         identity->notification_count = 1;
         return L4VIO_OK;
     }
-    return rc;
+    return result;
 }
 
 static int identify(void *self, struct l4vio_transport_properties *properties,
@@ -44,13 +45,13 @@ static int identify(void *self, struct l4vio_transport_properties *properties,
     struct l4vio_l4 *l4 = self;
     if (!l4->open)
         return closed(error);
-    int rc = l4vio_l4_open_page(l4, deadline_ns, error);
-    if (rc)
-        return rc;
+    int result = l4vio_l4_open_page(l4, deadline_ns, error);
+    if (result)
+        return result;
     fill_identity(l4, identity);
-    rc = count_notifications(l4, identity, deadline_ns, error);
-    if (rc)
-        return rc;
+    result = count_notifications(l4, identity, deadline_ns, error);
+    if (result)
+        return result;
     /* Once and for all: the offer in the page may change under us. */
     l4->cmd_mode = l4vio_features_has(&identity->offered, L4VIO_F_L4_CMD_CONFIG);
     l4->seen_generation = l4vio_load32_acquire(&l4vio_l4_header(l4)->generation);
@@ -81,11 +82,11 @@ static int set_status(void *self, uint32_t status, uint64_t deadline_ns, struct 
         return closed(error);
     if (!l4->cmd_mode)
         return l4->calls->set_status(l4->calls_self, status, deadline_ns, error);
-    int rc = l4vio_l4_command(l4, L4VIO_PAGE_CMD_SET_STATUS, status, deadline_ns, error);
+    int result = l4vio_l4_command(l4, L4VIO_PAGE_CMD_SET_STATUS, status, deadline_ns, error);
     /* Notification objects are to be asked for again after a reset. */
-    if (rc == L4VIO_OK && status == 0)
+    if (result == L4VIO_OK && status == 0)
         l4vio_l4_drop_config_kick(l4);
-    return rc;
+    return result;
 }
 
 static int set_features(void *self, const struct l4vio_features *accepted,
@@ -125,9 +126,9 @@ static int device_notify_index(void *self, uint32_t queue, struct l4vio_error *e
 static int command_queue(struct l4vio_l4 *l4, uint32_t queue, uint64_t deadline_ns,
                          struct l4vio_error *error)
 {
-    int rc = l4vio_l4_command(l4, L4VIO_PAGE_CMD_CFG_QUEUE, queue, deadline_ns, error);
-    if (rc)
-        return rc;
+    int result = l4vio_l4_command(l4, L4VIO_PAGE_CMD_CFG_QUEUE, queue, deadline_ns, error);
+    if (result)
+        return result;
     uint32_t status = l4vio_load32_acquire(&l4vio_l4_header(l4)->status);
     if (status & (VIRTIO_STATUS_NEEDS_RESET | VIRTIO_STATUS_FAILED))
         return l4vio_fail(error, L4VIO_EIO, "the device failed while a queue was set up", status);
@@ -155,12 +156,12 @@ static int config_queue(void *self, uint32_t queue, const struct l4vio_queue_set
     l4vio_store64(&entry->used_addr, setup->used_address);
     l4vio_store16_release(&entry->ready, 1);
     l4vio_full_barrier();
-    int rc = l4->cmd_mode ? command_queue(l4, queue, deadline_ns, error)
-                          : l4->calls->config_queue(l4->calls_self, queue, deadline_ns, error);
+    int result = l4->cmd_mode ? command_queue(l4, queue, deadline_ns, error)
+                              : l4->calls->config_queue(l4->calls_self, queue, deadline_ns, error);
     /* Refused: the entry may be filled in again. Without an answer it stays as it is. */
-    if (rc && rc != L4VIO_ETIMEDOUT && rc != L4VIO_EPIPE)
+    if (result && result != L4VIO_ETIMEDOUT && result != L4VIO_EPIPE)
         l4vio_store16_release(&entry->ready, 0);
-    return rc;
+    return result;
 }
 
 static int reset_queue(void *self, uint32_t queue, uint64_t deadline_ns, struct l4vio_error *error)
@@ -172,10 +173,10 @@ static int reset_queue(void *self, uint32_t queue, uint64_t deadline_ns, struct 
         return no_queue(queue, error);
     if (!l4->calls->reset_queue)
         return l4vio_fail(error, L4VIO_ENOSYS, "one queue alone cannot be reset here", queue);
-    int rc = l4->calls->reset_queue(l4->calls_self, queue, deadline_ns, error);
-    if (rc == L4VIO_OK)
+    int result = l4->calls->reset_queue(l4->calls_self, queue, deadline_ns, error);
+    if (result == L4VIO_OK)
         l4vio_store16_release(&l4vio_l4_entry(l4, queue)->ready, 0);
-    return rc;
+    return result;
 }
 
 static int map(void *self, const struct l4vio_dataspace *dataspace, uint64_t offset_bytes,
@@ -218,9 +219,9 @@ static int get_notification(void *self, uint32_t index, struct l4vio_notificatio
     if (!l4->open)
         return closed(error);
     out->handle = L4VIO_NO_HANDLE;
-    int rc = l4->calls->device_notification(l4->calls_self, index, out, deadline_ns, error);
+    int result = l4->calls->device_notification(l4->calls_self, index, out, deadline_ns, error);
     /* A device in cmd mode may poll and have no object to hand out. */
-    return rc == L4VIO_ENOSYS && l4->cmd_mode ? L4VIO_OK : rc;
+    return result == L4VIO_ENOSYS && l4->cmd_mode ? L4VIO_OK : result;
 }
 
 static void release_notification(void *self, struct l4vio_notification *notification)

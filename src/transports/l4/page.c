@@ -45,10 +45,10 @@ static int map_page(struct l4vio_l4 *l4, uint64_t offset_bytes, struct l4vio_err
                               offset_bytes);
         l4->page = (unsigned char *)l4->dataspace.base + offset_bytes;
     } else {
-        int rc = platform->ops->dataspace_map(platform->self, &l4->dataspace, offset_bytes,
-                                              L4VIO_PAGE_BYTES, error);
-        if (rc)
-            return rc;
+        int result = platform->ops->dataspace_map(platform->self, &l4->dataspace, offset_bytes,
+                                                  L4VIO_PAGE_BYTES, error);
+        if (result)
+            return result;
         l4->page = l4->dataspace.base;
     }
     if ((uintptr_t)l4->page % L4VIO_PAGE_BYTES)
@@ -60,17 +60,17 @@ int l4vio_l4_open_page(struct l4vio_l4 *l4, uint64_t deadline_ns, struct l4vio_e
 {
     uint64_t offset_bytes = 0;
     l4->dataspace = (struct l4vio_dataspace){.handle = L4VIO_NO_HANDLE};
-    int rc =
+    int result =
         l4->calls->device_config(l4->calls_self, &l4->dataspace, &offset_bytes, deadline_ns, error);
-    if (rc)
-        return rc;
+    if (result)
+        return result;
     l4->page_borrowed = l4->dataspace.base != NULL;
-    rc = map_page(l4, offset_bytes, error);
-    if (rc == L4VIO_OK)
-        rc = check_page(l4, error);
-    if (rc)
+    result = map_page(l4, offset_bytes, error);
+    if (result == L4VIO_OK)
+        result = check_page(l4, error);
+    if (result)
         l4vio_l4_close_page(l4);
-    return rc;
+    return result;
 }
 
 void l4vio_l4_close_page(struct l4vio_l4 *l4)

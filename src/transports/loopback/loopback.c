@@ -33,9 +33,9 @@ static int set_status(void *self, uint32_t status, uint64_t deadline_ns, struct 
     if (is_dead(loopback))
         return gone(error);
     enter(loopback);
-    int rc = l4vio_device_page_set_status(loopback->page, status);
+    int result = l4vio_device_page_set_status(loopback->page, status);
     leave(loopback);
-    return rc ? l4vio_fail(error, rc, "the device refused the status", status) : L4VIO_OK;
+    return result ? l4vio_fail(error, result, "the device refused the status", status) : L4VIO_OK;
 }
 
 static int config_queue(void *self, uint32_t queue, uint64_t deadline_ns, struct l4vio_error *error)
@@ -45,9 +45,9 @@ static int config_queue(void *self, uint32_t queue, uint64_t deadline_ns, struct
     if (is_dead(loopback))
         return gone(error);
     enter(loopback);
-    int rc = l4vio_device_page_config_queue(loopback->page, queue, error);
+    int result = l4vio_device_page_config_queue(loopback->page, queue, error);
     leave(loopback);
-    return rc;
+    return result;
 }
 
 static int register_ds(void *self, const struct l4vio_dataspace *dataspace, uint64_t base,
@@ -66,9 +66,9 @@ static int register_ds(void *self, const struct l4vio_dataspace *dataspace, uint
                                          .size_bytes = size_bytes,
                                          .base = (unsigned char *)dataspace->base + offset_bytes};
     enter(loopback);
-    int rc = l4vio_device_add_region(loopback->page->config.device, &region, error);
+    int result = l4vio_device_add_region(loopback->page->config.device, &region, error);
     leave(loopback);
-    return rc;
+    return result;
 }
 
 static int unregister_ds(void *self, uint64_t base, uint64_t size_bytes, uint64_t deadline_ns,
@@ -79,9 +79,10 @@ static int unregister_ds(void *self, uint64_t base, uint64_t size_bytes, uint64_
     if (is_dead(loopback))
         return gone(error);
     enter(loopback);
-    int rc = l4vio_device_remove_region(loopback->page->config.device, base, size_bytes);
+    int result = l4vio_device_remove_region(loopback->page->config.device, base, size_bytes);
     leave(loopback);
-    return rc ? l4vio_fail(error, rc, "the device does not give this memory back", base) : L4VIO_OK;
+    return result ? l4vio_fail(error, result, "the device does not give this memory back", base)
+                  : L4VIO_OK;
 }
 
 static int reset_queue(void *self, uint32_t queue, uint64_t deadline_ns, struct l4vio_error *error)
@@ -91,9 +92,10 @@ static int reset_queue(void *self, uint32_t queue, uint64_t deadline_ns, struct 
     if (is_dead(loopback))
         return gone(error);
     enter(loopback);
-    int rc = l4vio_device_reset_queue(loopback->page->config.device, queue);
+    int result = l4vio_device_reset_queue(loopback->page->config.device, queue);
     leave(loopback);
-    return rc ? l4vio_fail(error, rc, "the device does not reset this queue", queue) : L4VIO_OK;
+    return result ? l4vio_fail(error, result, "the device does not reset this queue", queue)
+                  : L4VIO_OK;
 }
 
 static int device_config(void *self, struct l4vio_dataspace *dataspace, uint64_t *offset_bytes,
@@ -123,10 +125,10 @@ static int device_notification(void *self, uint32_t index, struct l4vio_notifica
     (void)deadline_ns;
     if (is_dead(loopback))
         return gone(error);
-    int rc = check_index(loopback, index, error);
-    if (rc == L4VIO_OK)
+    int result = check_index(loopback, index, error);
+    if (result == L4VIO_OK)
         *out = loopback->to_device[index];
-    return rc;
+    return result;
 }
 
 /* Only lent: it stays until the loopback itself ends. */
@@ -153,9 +155,9 @@ static int icu_bind(void *self, uint32_t index, const struct l4vio_notification 
     (void)deadline_ns;
     if (is_dead(loopback))
         return gone(error);
-    int rc = check_index(loopback, index, error);
-    if (rc)
-        return rc;
+    int result = check_index(loopback, index, error);
+    if (result)
+        return result;
     enter(loopback);
     loopback->to_driver[index] = *notification;
     leave(loopback);
@@ -220,10 +222,11 @@ static int create_objects(struct l4vio_loopback *loopback, struct l4vio_error *e
         loopback->to_device[i].handle = L4VIO_NO_HANDLE;
     }
     for (uint32_t i = 0; i < loopback->notification_count; i++) {
-        int rc = platform->ops->notification_create(platform->self, &loopback->to_device[i], error);
-        if (rc) {
+        int result =
+            platform->ops->notification_create(platform->self, &loopback->to_device[i], error);
+        if (result) {
             l4vio_loopback_end(loopback);
-            return rc;
+            return result;
         }
     }
     return L4VIO_OK;
@@ -235,16 +238,16 @@ int l4vio_loopback_init(struct l4vio_loopback *loopback, struct l4vio_device_pag
                         struct l4vio_error *error)
 {
     memset(loopback, 0, sizeof(*loopback));
-    int rc = check(page_dataspace, notification_count, error);
-    if (rc)
-        return rc;
+    int result = check(page_dataspace, notification_count, error);
+    if (result)
+        return result;
     loopback->page = page;
     loopback->platform = *platform;
     loopback->page_dataspace = *page_dataspace;
     loopback->notification_count = notification_count;
-    rc = create_objects(loopback, error);
-    if (rc)
-        return rc;
+    result = create_objects(loopback, error);
+    if (result)
+        return result;
     *transport = l4vio_l4_init(&loopback->l4, &loopback_calls, loopback, platform);
     return L4VIO_OK;
 }
