@@ -159,11 +159,12 @@ static int take_back(struct l4vio_driver *driver, struct l4vio_region *region,
                      struct l4vio_error *error)
 {
     const struct l4vio_transport *transport = &driver->transport;
-    if (!region->mapped)
-        return L4VIO_OK;
+    /* First: a queue stays live after a reset on which the device may not have stopped. */
     if (in_use(driver, region))
         return l4vio_fail(error, L4VIO_EBUSY, "a queue uses this memory: reset it first",
                           region->device_address);
+    if (!region->mapped)
+        return L4VIO_OK;
     if (!transport->ops->unmap)
         return l4vio_fail(error, L4VIO_ENOSYS, "memory stays shared while connected",
                           region->device_address);

@@ -146,6 +146,24 @@ static void device_that_may_go_on_keeps_its_queues(void **state)
     fake_transport_free(fake);
 }
 
+static void device_that_may_go_on_keeps_its_memory(void **state)
+{
+    struct fake_transport *fake = fake_transport_new();
+    struct l4vio_queue queue = {.live = true, .in_flight = 1};
+    struct l4vio_region region;
+    (void)state;
+    fake->properties.stops_on_reset = false;
+    fake_transport_connect(fake);
+    assert_int_equal(l4vio_driver_allocate(&fake->driver, 4096, &region, NULL), L4VIO_OK);
+    fake->driver.queues = &queue;
+    assert_int_equal(l4vio_driver_reset(&fake->driver, NULL), L4VIO_EBUSY);
+    assert_int_equal(l4vio_driver_release(&fake->driver, &region, NULL), L4VIO_EBUSY);
+    assert_non_null(region.base);
+    l4vio_driver_disconnect(&fake->driver);
+    assert_null(region.base);
+    fake_transport_free(fake);
+}
+
 /* A platform with a lock, for the calls that are safe from several threads. */
 struct locked {
     struct l4vio_platform_ops ops;
@@ -230,6 +248,7 @@ int main(void)
         cmocka_unit_test(memory_that_survives_is_not_mapped_again),
         cmocka_unit_test(transport_may_choose_addresses_but_not_move_them),
         cmocka_unit_test(device_that_may_go_on_keeps_its_queues),
+        cmocka_unit_test(device_that_may_go_on_keeps_its_memory),
         cmocka_unit_test(several_threads_may_register),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
