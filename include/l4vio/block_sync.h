@@ -20,7 +20,6 @@ struct l4vio_block_bounce {
     struct l4vio_block_request request; /**< The request. */
     struct l4vio_block_segment segment; /**< Its data. */
     void *user;                         /**< Where the data goes to, or comes from. */
-    uint64_t user_offset_bytes;         /**< Position in the transfer. */
     bool busy;                          /**< In use, or quarantined after a timeout. */
 };
 

@@ -62,7 +62,7 @@ struct l4vio_device_queue_counters {
     uint64_t finished;                 /**< Chains handed back. */
     uint64_t notifications_sent;       /**< Notifications to the driver. */
     uint64_t notifications_suppressed; /**< Notifications that the driver did not want. */
-    uint64_t kicks;                    /**< Kicks seen. */
+    uint64_t kicks;                    /**< Kicks seen, counted by whoever waits for them. */
     uint64_t broken;                   /**< Times that the queue was broken. */
     uint64_t reserved[4];              /**< 0. */
 };

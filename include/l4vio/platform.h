@@ -2,7 +2,7 @@
 /**
  * @file platform.h
  * What an operating system (or a board) gives to the library: a clock, memory that can be shared,
- * notifications, a lock for the control path, cache maintenance.
+ * notifications, a lock for the control path. Shared memory is coherent: there is no cache maintenance.
  *
  * A platform is a table of functions and a `self` pointer. linux.h has the one for Linux,
  * loopback.h one that needs no operating system at all.
@@ -81,10 +81,6 @@ struct l4vio_platform_ops {
     void (*lock)(void *self);
     /** Optional: its release. */
     void (*unlock)(void *self);
-    /** Optional: writes cache lines back so that a non-coherent device sees them. */
-    void (*cache_clean)(void *self, const void *base, uint64_t size_bytes);
-    /** Optional: drops cache lines so that we see what a non-coherent device wrote. */
-    void (*cache_invalidate)(void *self, void *base, uint64_t size_bytes);
 };
 
 /** A platform: functions and their first argument. Copied by value; `self` is the caller's. */

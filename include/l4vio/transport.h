@@ -26,8 +26,6 @@ extern "C" {
 struct l4vio_transport_properties {
     bool memory_survives_reset;    /**< Registered memory is still known after a device reset. */
     bool driver_chooses_addresses; /**< `map` takes the device address; else it returns it. */
-    bool coherent;                 /**< Shared memory needs no cache maintenance. */
-    bool calls_report_errors;      /**< set_status and config_queue carry an error code back. */
     bool stops_on_reset;           /**< Status 0 means that the device touches memory no more. */
     /** Feature bits of the transport itself that it implements: added to the driver's list. */
     struct l4vio_features own_features;

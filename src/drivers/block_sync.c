@@ -176,7 +176,6 @@ static int submit_next(struct transfer *t, struct l4vio_error *error)
     uint64_t length = l4vio_block_least(pool->buffer_bytes, t->length_bytes - t->submitted_bytes);
 
     bounce->user = t->user + t->submitted_bytes;
-    bounce->user_offset_bytes = t->submitted_bytes;
     bounce->segment.length_bytes = length;
     request->type = t->type;
     request->sector = (t->offset_bytes + t->submitted_bytes) / VIRTIO_BLK_SECTOR_BYTES;

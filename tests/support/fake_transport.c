@@ -265,8 +265,6 @@ struct fake_transport *fake_transport_new(void)
     assert_non_null(self->arena);
     self->platform = l4vio_loopback_platform_init(&self->loopback, self->arena, ARENA_BYTES);
     self->properties = (struct l4vio_transport_properties){.driver_chooses_addresses = true,
-                                                           .coherent = true,
-                                                           .calls_report_errors = true,
                                                            .stops_on_reset = true};
     self->identity.device_id = FAKE_DEVICE_ID;
     self->identity.queue_count = FAKE_QUEUES;

@@ -43,7 +43,6 @@ static void cmd_mode_uses_the_register_from_the_first_status_on(void **state)
     calls.config_queue = never_called;
     device->loopback.l4.calls = &calls;
     assert_int_equal(l4vio_driver_connect(&device->driver, &device->config, NULL), L4VIO_OK);
-    assert_false(device->driver.properties.calls_report_errors);
     loopback_queue_attach(device, &queue, 0, false);
     assert_int_equal(l4vio_driver_acknowledge(&device->driver, NULL), L4VIO_OK);
     assert_int_equal(loopback_queue_add(&queue, 16, NULL), 1);

@@ -59,8 +59,6 @@ static int identify(void *self, struct l4vio_transport_properties *properties,
     memset(properties, 0, sizeof(*properties));
     properties->memory_survives_reset = l4->memory_survives_reset;
     properties->driver_chooses_addresses = true;
-    properties->coherent = true;
-    properties->calls_report_errors = !l4->cmd_mode;
     properties->stops_on_reset = true;
     l4vio_features_set(&properties->own_features, L4VIO_F_L4_CMD_CONFIG);
     return L4VIO_OK;
