@@ -19,6 +19,7 @@
 #include "socket_driver.h"
 #include "socket_peer.h"
 #include "socket_server.h"
+#include "usage.h"
 
 /* The server lives on and serves the next client. */
 static void assert_still_serves(struct socket_server *server)
@@ -62,14 +63,14 @@ static void regions_without_end_stay_within_the_quota(void **state)
     server.config.quotas.mapped_bytes = 16 << 20;
     socket_server_start(&server);
     int peer = peer_connect_hello(server.path);
-    unsigned mappings = process_shared_mappings();
+    unsigned mappings = usage_now().mappings;
     for (unsigned i = 0; i < 100; i++) {
         struct l4vio_unix_call call = {.opcode = l4vio_swap32(L4VIO_CALL_REGISTER_DS),
                                        .base = l4vio_swap64((uint64_t)i << 20),
                                        .size = l4vio_swap64(1 << 20)};
         assert_int_equal(peer_call(peer, &call, memory, NULL), i < 16 ? 0 : L4VIO_ENOMEM);
     }
-    assert_int_equal(process_shared_mappings(), mappings + 16);
+    assert_int_equal(usage_now().mappings, mappings + 16);
     close(peer);
     close(memory);
     assert_true(socket_server_has_clients(&server, 0));
@@ -86,10 +87,10 @@ static void rebinding_without_end_keeps_one_descriptor(void **state)
     socket_server_init(&server);
     socket_server_start(&server);
     int peer = peer_connect_hello(server.path);
-    unsigned descriptors = process_descriptors();
+    unsigned descriptors = usage_now().descriptors;
     for (int i = 0; i < 500; i++)
         assert_int_equal(peer_call(peer, &bind, event, NULL), 0);
-    assert_int_equal(process_descriptors(), descriptors + 1);
+    assert_int_equal(usage_now().descriptors, descriptors + 1);
     close(peer);
     close(event);
     socket_server_end(&server);

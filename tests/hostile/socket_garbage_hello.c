@@ -14,6 +14,7 @@
 #include "socket_driver.h"
 #include "socket_peer.h"
 #include "socket_server.h"
+#include "usage.h"
 
 /* The server lives on and serves the next client. */
 static void assert_still_serves(struct socket_server *server)
@@ -37,7 +38,7 @@ static void wrong_first_packets_end_the_connection(void **state)
     memset(garbage, 0x5a, sizeof(garbage));
     socket_server_init(&server);
     socket_server_start(&server);
-    unsigned descriptors = process_descriptors();
+    unsigned descriptors = usage_now().descriptors;
     const size_t sizes[] = {1, 31, 32, 33, 64, 65, 4096};
     for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         int peer = peer_connect(server.path);
@@ -57,7 +58,7 @@ static void wrong_first_packets_end_the_connection(void **state)
     assert_true(peer_hangs_up(peer));
     close(peer);
     assert_true(socket_server_has_clients(&server, 0));
-    assert_int_equal(process_descriptors(), descriptors);
+    assert_int_equal(usage_now().descriptors, descriptors);
     close(event);
     assert_still_serves(&server);
     socket_server_end(&server);

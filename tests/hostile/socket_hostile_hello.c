@@ -14,38 +14,8 @@
 
 #include "core/ordering.h"
 #include "socket_peer.h"
-#include "socket_server.h"
-
-#include <l4vio/driver.h>
-
-#define SHORT_NS UINT64_C(30000000)
-
-/* Connects to a played server; the calls of the transport are made by hand. */
-struct victim {
-    struct peer_server server;
-    struct l4vio_linux *linux_platform;
-    struct l4vio_platform platform;
-    struct l4vio_l4_client *client;
-    struct l4vio_transport transport;
-};
-
-static int open_victim(struct victim *victim, int (*script)(int socket), uint64_t timeout_ns)
-{
-    struct l4vio_error error = {0};
-
-    assert_int_equal(l4vio_linux_open(&victim->linux_platform, &victim->platform, NULL), 0);
-    victim->client = NULL;
-    peer_server_start(&victim->server, script);
-    return l4vio_l4_client_connect(victim->server.path, &victim->platform, timeout_ns,
-                                   &victim->client, &victim->transport, &error);
-}
-
-static void close_victim(struct victim *victim)
-{
-    l4vio_l4_client_free(victim->client);
-    assert_int_equal(peer_server_end(&victim->server), 0);
-    l4vio_linux_close(victim->linux_platform);
-}
+#include "socket_victim.h"
+#include "usage.h"
 
 static int say(int socket, const struct l4vio_unix_hello *hello, size_t size)
 {
@@ -127,12 +97,12 @@ static void wrong_hellos_are_refused(void **state)
                  {with_descriptor, L4VIO_EBADPROTO}};
 
     (void)state;
-    unsigned descriptors = process_descriptors();
+    unsigned descriptors = usage_now().descriptors;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        assert_int_equal(open_victim(&victim, cases[i].script, 0), cases[i].result);
-        close_victim(&victim);
+        assert_int_equal(victim_open(&victim, cases[i].script, 0), cases[i].result);
+        victim_close(&victim);
     }
-    assert_int_equal(process_descriptors(), descriptors);
+    assert_int_equal(usage_now().descriptors, descriptors);
 }
 
 static void silent_server_times_out(void **state)
@@ -140,8 +110,8 @@ static void silent_server_times_out(void **state)
     struct victim victim;
 
     (void)state;
-    assert_int_equal(open_victim(&victim, say_nothing, SHORT_NS), L4VIO_ETIMEDOUT);
-    close_victim(&victim);
+    assert_int_equal(victim_open(&victim, say_nothing, SHORT_NS), L4VIO_ETIMEDOUT);
+    victim_close(&victim);
 }
 
 static void socket_of_another_kind_is_told_apart(void **state)
@@ -149,7 +119,7 @@ static void socket_of_another_kind_is_told_apart(void **state)
     struct victim victim;
 
     (void)state;
-    assert_int_equal(open_victim(&victim, hang_up, 0), L4VIO_EPIPE);
+    assert_int_equal(victim_open(&victim, hang_up, 0), L4VIO_EPIPE);
     char other[96];
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     snprintf(other, sizeof(other), "%s/stream", victim.server.folder);
@@ -162,7 +132,7 @@ static void socket_of_another_kind_is_told_apart(void **state)
                      L4VIO_EBADPROTO);
     close(stream);
     unlink(other);
-    close_victim(&victim);
+    victim_close(&victim);
 }
 
 int main(void)

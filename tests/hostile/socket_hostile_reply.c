@@ -12,43 +12,8 @@
 
 #include "core/ordering.h"
 #include "socket_peer.h"
-#include "socket_server.h"
-
-#include <l4vio/driver.h>
-
-#define SHORT_NS UINT64_C(30000000)
-
-/* Connects to a played server; the calls of the transport are made by hand. */
-struct victim {
-    struct peer_server server;
-    struct l4vio_linux *linux_platform;
-    struct l4vio_platform platform;
-    struct l4vio_l4_client *client;
-    struct l4vio_transport transport;
-};
-
-static int open_victim(struct victim *victim, int (*script)(int socket), uint64_t timeout_ns)
-{
-    struct l4vio_error error = {0};
-
-    assert_int_equal(l4vio_linux_open(&victim->linux_platform, &victim->platform, NULL), 0);
-    victim->client = NULL;
-    peer_server_start(&victim->server, script);
-    return l4vio_l4_client_connect(victim->server.path, &victim->platform, timeout_ns,
-                                   &victim->client, &victim->transport, &error);
-}
-
-static void close_victim(struct victim *victim)
-{
-    l4vio_l4_client_free(victim->client);
-    assert_int_equal(peer_server_end(&victim->server), 0);
-    l4vio_linux_close(victim->linux_platform);
-}
-
-static uint64_t in(const struct victim *victim, uint64_t span_ns)
-{
-    return victim->platform.ops->now_ns(victim->platform.self) + span_ns;
-}
+#include "socket_victim.h"
+#include "usage.h"
 
 /* Gives the answer that the wrong() function makes of a right one. */
 static int answer_wrongly(int socket, void (*wrong)(struct l4vio_unix_reply *), size_t size,
@@ -138,19 +103,21 @@ static void wrong_answers_end_the_connection_for_good(void **state)
                                    script_surplus,    script_surplus_on_error};
 
     (void)state;
-    unsigned descriptors = process_descriptors();
+    unsigned descriptors = usage_now().descriptors;
     for (unsigned i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++) {
         struct l4vio_l4 *l4;
-        assert_int_equal(open_victim(&victim, scripts[i], 0), 0);
+        assert_int_equal(victim_open(&victim, scripts[i], 0), 0);
         l4 = victim.transport.self;
-        assert_int_equal(l4->calls->set_status(l4->calls_self, 1, in(&victim, 5000000000u), NULL),
-                         L4VIO_EBADPROTO);
-        assert_int_equal(l4->calls->set_status(l4->calls_self, 1, in(&victim, 5000000000u), NULL),
-                         L4VIO_EPIPE);
+        assert_int_equal(
+            l4->calls->set_status(l4->calls_self, 1, victim_in(&victim, 5000000000u), NULL),
+            L4VIO_EBADPROTO);
+        assert_int_equal(
+            l4->calls->set_status(l4->calls_self, 1, victim_in(&victim, 5000000000u), NULL),
+            L4VIO_EPIPE);
         assert_int_equal(l4->calls->peer_alive(l4->calls_self), L4VIO_EPIPE);
-        close_victim(&victim);
+        victim_close(&victim);
     }
-    assert_int_equal(process_descriptors(), descriptors);
+    assert_int_equal(usage_now().descriptors, descriptors);
 }
 
 static int ask_for_page(struct victim *victim)
@@ -159,8 +126,8 @@ static int ask_for_page(struct victim *victim)
     struct l4vio_dataspace dataspace;
     uint64_t offset = 0;
 
-    return l4->calls->device_config(l4->calls_self, &dataspace, &offset, in(victim, 5000000000u),
-                                    NULL);
+    return l4->calls->device_config(l4->calls_self, &dataspace, &offset,
+                                    victim_in(victim, 5000000000u), NULL);
 }
 
 static int ask_for_notification(struct victim *victim)
@@ -168,8 +135,8 @@ static int ask_for_notification(struct victim *victim)
     struct l4vio_l4 *l4 = victim->transport.self;
     struct l4vio_notification notification;
 
-    return l4->calls->device_notification(l4->calls_self, 0, &notification, in(victim, 5000000000u),
-                                          NULL);
+    return l4->calls->device_notification(l4->calls_self, 0, &notification,
+                                          victim_in(victim, 5000000000u), NULL);
 }
 
 static int script_no_descriptor(int socket)
@@ -198,20 +165,20 @@ static void wrong_descriptors_are_refused(void **state)
     struct victim victim;
 
     (void)state;
-    unsigned descriptors = process_descriptors();
-    assert_int_equal(open_victim(&victim, script_no_descriptor, 0), 0);
+    unsigned descriptors = usage_now().descriptors;
+    assert_int_equal(victim_open(&victim, script_no_descriptor, 0), 0);
     assert_int_equal(ask_for_page(&victim), L4VIO_EBADPROTO);
-    close_victim(&victim);
-    assert_int_equal(open_victim(&victim, script_two_descriptors, 0), 0);
+    victim_close(&victim);
+    assert_int_equal(victim_open(&victim, script_two_descriptors, 0), 0);
     assert_int_equal(ask_for_page(&victim), L4VIO_EBADPROTO);
-    close_victim(&victim);
-    assert_int_equal(open_victim(&victim, script_event_for_page, 0), 0);
+    victim_close(&victim);
+    assert_int_equal(victim_open(&victim, script_event_for_page, 0), 0);
     assert_int_equal(ask_for_page(&victim), L4VIO_EINVAL);
-    close_victim(&victim);
-    assert_int_equal(open_victim(&victim, script_surplus, 0), 0); /* Memory, not an eventfd. */
+    victim_close(&victim);
+    assert_int_equal(victim_open(&victim, script_surplus, 0), 0); /* Memory, not an eventfd. */
     assert_int_equal(ask_for_notification(&victim), L4VIO_EINVAL);
-    close_victim(&victim);
-    assert_int_equal(process_descriptors(), descriptors);
+    victim_close(&victim);
+    assert_int_equal(usage_now().descriptors, descriptors);
 }
 
 int main(void)

@@ -10,43 +10,8 @@
 
 #include "core/ordering.h"
 #include "socket_peer.h"
-#include "socket_server.h"
-
-#include <l4vio/driver.h>
-
-#define SHORT_NS UINT64_C(30000000)
-
-/* Connects to a played server; the calls of the transport are made by hand. */
-struct victim {
-    struct peer_server server;
-    struct l4vio_linux *linux_platform;
-    struct l4vio_platform platform;
-    struct l4vio_l4_client *client;
-    struct l4vio_transport transport;
-};
-
-static int open_victim(struct victim *victim, int (*script)(int socket), uint64_t timeout_ns)
-{
-    struct l4vio_error error = {0};
-
-    assert_int_equal(l4vio_linux_open(&victim->linux_platform, &victim->platform, NULL), 0);
-    victim->client = NULL;
-    peer_server_start(&victim->server, script);
-    return l4vio_l4_client_connect(victim->server.path, &victim->platform, timeout_ns,
-                                   &victim->client, &victim->transport, &error);
-}
-
-static void close_victim(struct victim *victim)
-{
-    l4vio_l4_client_free(victim->client);
-    assert_int_equal(peer_server_end(&victim->server), 0);
-    l4vio_linux_close(victim->linux_platform);
-}
-
-static uint64_t in(const struct victim *victim, uint64_t span_ns)
-{
-    return victim->platform.ops->now_ns(victim->platform.self) + span_ns;
-}
+#include "socket_victim.h"
+#include "usage.h"
 
 #define CALLS 3
 
@@ -85,8 +50,8 @@ static int ask_for_page(struct victim *victim, uint64_t span_ns)
     struct l4vio_l4 *l4 = victim->transport.self;
     struct l4vio_dataspace dataspace;
     uint64_t offset = 0;
-    int result =
-        l4->calls->device_config(l4->calls_self, &dataspace, &offset, in(victim, span_ns), NULL);
+    int result = l4->calls->device_config(l4->calls_self, &dataspace, &offset,
+                                          victim_in(victim, span_ns), NULL);
 
     if (result == L4VIO_OK)
         close((int)dataspace.handle);
@@ -98,13 +63,13 @@ static void late_answers_are_dropped_and_the_right_one_is_found(void **state)
     struct victim victim;
 
     (void)state;
-    unsigned descriptors = process_descriptors();
-    assert_int_equal(open_victim(&victim, answer_late, 0), 0);
+    unsigned descriptors = usage_now().descriptors;
+    assert_int_equal(victim_open(&victim, answer_late, 0), 0);
     for (int i = 0; i < CALLS - 1; i++)
         assert_int_equal(ask_for_page(&victim, SHORT_NS), L4VIO_ETIMEDOUT);
     assert_int_equal(ask_for_page(&victim, 5000000000u), L4VIO_OK);
-    close_victim(&victim);
-    assert_int_equal(process_descriptors(), descriptors);
+    victim_close(&victim);
+    assert_int_equal(usage_now().descriptors, descriptors);
 }
 
 static void calls_without_answer_are_bounded(void **state)
@@ -112,10 +77,10 @@ static void calls_without_answer_are_bounded(void **state)
     struct victim victim;
 
     (void)state;
-    assert_int_equal(open_victim(&victim, answer_nothing, 0), 0);
+    assert_int_equal(victim_open(&victim, answer_nothing, 0), 0);
     for (int i = 0; i < 100; i++)
         assert_int_equal(ask_for_page(&victim, 1000000), L4VIO_ETIMEDOUT);
-    close_victim(&victim);
+    victim_close(&victim);
 }
 
 static int hang_up_during_a_call(int socket)
@@ -130,10 +95,10 @@ static void server_that_dies_during_a_call_is_noticed_at_once(void **state)
     struct victim victim;
 
     (void)state;
-    assert_int_equal(open_victim(&victim, hang_up_during_a_call, 0), 0);
+    assert_int_equal(victim_open(&victim, hang_up_during_a_call, 0), 0);
     assert_int_equal(ask_for_page(&victim, L4VIO_FOREVER / 4), L4VIO_EPIPE);
     assert_int_equal(ask_for_page(&victim, L4VIO_FOREVER / 4), L4VIO_EPIPE);
-    close_victim(&victim);
+    victim_close(&victim);
 }
 
 int main(void)

@@ -16,6 +16,7 @@
 #include "socket_driver.h"
 #include "socket_peer.h"
 #include "socket_server.h"
+#include "usage.h"
 
 /* The server lives on and serves the next client. */
 static void assert_still_serves(struct socket_server *server)
@@ -50,7 +51,7 @@ static void wrong_number_is_refused_and_nothing_leaks(void **state)
     int peer = peer_connect_hello(server.path);
     for (int i = 0; i < 4; i++)
         fds[i] = peer_memory(4096);
-    unsigned descriptors = process_descriptors();
+    unsigned descriptors = usage_now().descriptors;
     for (unsigned count = 0; count <= 4; count++) {
         assert_true(peer_send(peer, &call, sizeof(call), fds, count));
         assert_int_equal(peer_receive(peer, &reply, sizeof(reply), NULL), sizeof(reply));
@@ -58,7 +59,7 @@ static void wrong_number_is_refused_and_nothing_leaks(void **state)
     }
     assert_int_equal(peer_call(peer, &status, fds[0], NULL), L4VIO_EINVAL);
     assert_int_equal(peer_call(peer, &unknown, fds[0], NULL), L4VIO_ENOSYS);
-    assert_int_equal(process_descriptors(), descriptors);
+    assert_int_equal(usage_now().descriptors, descriptors);
     close(peer);
     for (int i = 0; i < 4; i++)
         close(fds[i]);
@@ -76,14 +77,14 @@ static void truncated_control_message_ends_the_connection(void **state)
     socket_server_start(&server);
     for (int i = 0; i < 32; i++)
         fds[i] = peer_memory(4096);
-    unsigned descriptors = process_descriptors();
+    unsigned descriptors = usage_now().descriptors;
     for (unsigned count = 5; count <= 32; count += 9) {
         int peer = peer_connect_hello(server.path);
         assert_true(peer_send(peer, &call, sizeof(call), fds, count));
         assert_true(peer_hangs_up(peer));
         close(peer);
         assert_true(socket_server_has_clients(&server, 0));
-        assert_int_equal(process_descriptors(), descriptors);
+        assert_int_equal(usage_now().descriptors, descriptors);
     }
     for (int i = 0; i < 32; i++)
         close(fds[i]);

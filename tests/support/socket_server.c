@@ -6,7 +6,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,29 +100,4 @@ bool socket_server_has_clients(struct socket_server *server, unsigned count)
         nanosleep(&pause, NULL);
     }
     return false;
-}
-
-unsigned process_descriptors(void)
-{
-    DIR *folder = opendir("/proc/self/fd");
-    unsigned count = 0;
-
-    assert_non_null(folder);
-    while (readdir(folder))
-        count++;
-    closedir(folder);
-    return count;
-}
-
-unsigned process_shared_mappings(void)
-{
-    FILE *file = fopen("/proc/self/maps", "re");
-    char line[512];
-    unsigned count = 0;
-
-    assert_non_null(file);
-    while (fgets(line, sizeof(line), file))
-        count += strstr(line, "memfd:") != NULL;
-    fclose(file);
-    return count;
 }

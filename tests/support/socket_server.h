@@ -40,8 +40,4 @@ bool socket_server_logged(struct socket_server *server, const char *text);
 /* Waits until the server has that many clients; false after 5 s. */
 bool socket_server_has_clients(struct socket_server *server, unsigned count);
 
-/* Descriptors and shared mappings that the process has now. */
-unsigned process_descriptors(void);
-unsigned process_shared_mappings(void);
-
 #endif

@@ -16,6 +16,7 @@
 
 #include "socket_driver.h"
 #include "socket_server.h"
+#include "usage.h"
 
 static void write_then_read(struct socket_driver *driver, unsigned queue, unsigned seed)
 {
@@ -33,8 +34,8 @@ static void one_client_writes_and_reads_back(void **state)
 {
     struct socket_server server;
     struct socket_driver driver;
-    unsigned descriptors = process_descriptors();
-    unsigned mappings = process_shared_mappings();
+    unsigned descriptors = usage_now().descriptors;
+    unsigned mappings = usage_now().mappings;
 
     (void)state;
     socket_server_init(&server);
@@ -54,8 +55,8 @@ static void one_client_writes_and_reads_back(void **state)
     assert_int_equal(notifications, 0);
     socket_driver_close(&driver);
     socket_server_end(&server);
-    assert_int_equal(process_descriptors(), descriptors);
-    assert_int_equal(process_shared_mappings(), mappings);
+    assert_int_equal(usage_now().descriptors, descriptors);
+    assert_int_equal(usage_now().mappings, mappings);
 }
 
 /* One client of several, each with its own quarter of the store. */
@@ -261,12 +262,12 @@ static void memory_is_taken_back_while_connected(void **state)
     server.config.quotas.regions = 2;
     socket_server_start(&server);
     assert_int_equal(socket_driver_open(&driver, server.path, 1), 0);
-    unsigned mappings = process_shared_mappings();
+    unsigned mappings = usage_now().mappings;
     for (int i = 0; i < 20; i++) {
         assert_int_equal(l4vio_driver_allocate(&driver.driver, 8192, &region, NULL), 0);
         assert_int_equal(l4vio_driver_release(&driver.driver, &region, NULL), 0);
     }
-    assert_int_equal(process_shared_mappings(), mappings);
+    assert_int_equal(usage_now().mappings, mappings);
     assert_true(l4vio_driver_release(&driver.driver, &driver.region, NULL) < 0);
     write_then_read(&driver, 0, 3);
     socket_driver_close(&driver);
@@ -295,7 +296,7 @@ static pid_t start_victim(const char *path)
 static bool settles_at(unsigned descriptors, unsigned mappings)
 {
     for (int i = 0; i < 5000; i++) {
-        if (process_descriptors() == descriptors && process_shared_mappings() == mappings)
+        if (usage_now().descriptors == descriptors && usage_now().mappings == mappings)
             return true;
         usleep(1000);
     }
@@ -332,8 +333,8 @@ static void killed_client_leaves_nothing_behind(void **state)
     }
     socket_server_start(&server);
     assert_true(socket_server_has_clients(&server, 0));
-    unsigned descriptors = process_descriptors();
-    unsigned mappings = process_shared_mappings();
+    unsigned descriptors = usage_now().descriptors;
+    unsigned mappings = usage_now().mappings;
     for (int i = 0; i < 10; i++) {
         char byte;
         assert_int_equal(write(stop[1], "g", 1), 1);

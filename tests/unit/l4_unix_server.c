@@ -19,6 +19,7 @@
 #include "socket_driver.h"
 #include "socket_peer.h"
 #include "socket_server.h"
+#include "usage.h"
 
 static int open_server(const struct l4vio_l4_server_config *config)
 {
@@ -301,14 +302,14 @@ static void reset_releases_registered_memory(void **state)
     server.config.quotas.regions = 4;
     socket_server_start(&server);
     int peer = peer_connect_hello(server.path);
-    unsigned mappings = process_shared_mappings();
+    unsigned mappings = usage_now().mappings;
     for (int round = 0; round < 5; round++) {
         for (uint64_t i = 0; i < 4; i++)
             assert_int_equal(register_once(peer, 4096, i << 20, 0, 4096), L4VIO_OK);
         assert_int_equal(register_once(peer, 4096, UINT64_C(9) << 20, 0, 4096), L4VIO_ENOMEM);
-        assert_int_equal(process_shared_mappings(), mappings + 4);
+        assert_int_equal(usage_now().mappings, mappings + 4);
         assert_int_equal(peer_simple(peer, L4VIO_CALL_SET_STATUS, 0), L4VIO_OK);
-        assert_int_equal(process_shared_mappings(), mappings);
+        assert_int_equal(usage_now().mappings, mappings);
     }
     close(peer);
     socket_server_end(&server);

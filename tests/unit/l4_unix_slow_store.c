@@ -16,6 +16,7 @@
 #include "socket_peer.h"
 #include "socket_server.h"
 #include "transports/l4_unix/client.h"
+#include "usage.h"
 
 #define LANES 8
 
@@ -227,8 +228,8 @@ static void dead_client_is_cleared_when_the_store_is_done(void **state)
         start(&server, &store, threads, 2);
         other_client_is_served(&server);
         assert_true(socket_server_has_clients(&server, 0));
-        unsigned descriptors = process_descriptors();
-        unsigned mappings = process_shared_mappings();
+        unsigned descriptors = usage_now().descriptors;
+        unsigned mappings = usage_now().mappings;
         assert_int_equal(socket_driver_open(&driver, server.path, 2), 0);
         send_held(&driver, &store, 8, 16);
         driver.driver.transport.ops->close(driver.driver.transport.self);
@@ -237,8 +238,8 @@ static void dead_client_is_cleared_when_the_store_is_done(void **state)
         release_all(&store);
         assert_true(socket_server_has_clients(&server, 0));
         socket_driver_close(&driver);
-        assert_int_equal(process_descriptors(), descriptors);
-        assert_int_equal(process_shared_mappings(), mappings);
+        assert_int_equal(usage_now().descriptors, descriptors);
+        assert_int_equal(usage_now().mappings, mappings);
         socket_server_end(&server);
     }
 }

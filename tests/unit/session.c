@@ -14,6 +14,7 @@
 #include <l4vio/wire/status.h>
 
 #include "socket_server.h"
+#include "usage.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 
@@ -32,8 +33,8 @@ static int setup(void **state)
     fixture.server.config.queue_count = 3;
     socket_server_start(&fixture.server);
     snprintf(fixture.uri, sizeof fixture.uri, "l4:%s", fixture.server.path);
-    fixture.descriptors = process_descriptors();
-    fixture.mappings = process_shared_mappings();
+    fixture.descriptors = usage_now().descriptors;
+    fixture.mappings = usage_now().mappings;
     *state = &fixture;
     return 0;
 }
@@ -82,8 +83,8 @@ static void opens_a_block_device_and_leaves_nothing_behind(void **state)
     assert_int_equal(block->info.capacity_sectors, SOCKET_STORE_BYTES / 512);
     l4vio_session_close(session);
     assert_true(socket_server_has_clients(&fixture->server, 0));
-    assert_int_equal(process_descriptors(), fixture->descriptors);
-    assert_int_equal(process_shared_mappings(), fixture->mappings);
+    assert_int_equal(usage_now().descriptors, fixture->descriptors);
+    assert_int_equal(usage_now().mappings, fixture->mappings);
 }
 
 static void opens_a_device_of_any_class_without_settling_it(void **state)
@@ -128,8 +129,8 @@ static void failed_open_leaves_nothing_behind(void **state)
     options.queue_size = 1; /* No request fits: the connection is made and given up. */
     assert_true(l4vio_session_open_block(fixture->uri, &options, &session, NULL) < 0);
     assert_true(socket_server_has_clients(&fixture->server, 0));
-    assert_int_equal(process_descriptors(), fixture->descriptors);
-    assert_int_equal(process_shared_mappings(), fixture->mappings);
+    assert_int_equal(usage_now().descriptors, fixture->descriptors);
+    assert_int_equal(usage_now().mappings, fixture->mappings);
 }
 
 static void completion_makes_the_queue_descriptor_readable(void **state)
