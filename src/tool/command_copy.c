@@ -94,7 +94,7 @@ const struct tool_command command_copy = {
     .summary = "Copies a device to a file, a file to a device, or a device to a device",
     .details =
         "SRC and DST are each l4:PATH or a file; '-' is standard input or output. A file DST is\n"
-        "created, or overwritten from its start. Nothing is written if SRC does not fit.",
+        "created, or emptied first. Nothing is written if SRC does not fit.",
     .options = options,
     .arguments_min = 2,
     .arguments_max = 2,

@@ -63,11 +63,29 @@ int file_open_source(struct stream_end *end, uint64_t *size_bytes)
     return TOOL_OK;
 }
 
+/*
+ * Empties a file that is to be written, unless somebody holds it: it may be the very image of the
+ * device that is to be copied. Servers hold the same kind of lock.
+ */
+static int take_over(struct stream_end *end, const struct stat *status)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (!S_ISREG(status->st_mode) && !S_ISBLK(status->st_mode))
+        return TOOL_OK;
+    if (fcntl(end->fd, F_OFD_SETLK, &lock) < 0 && (errno == EAGAIN || errno == EACCES))
+        return complain(TOOL_FAILED,
+                        "%s is being served or written by another process; nothing was written",
+                        end->name);
+    if (S_ISREG(status->st_mode) && ftruncate(end->fd, 0) < 0)
+        return complain(TOOL_FAILED, "cannot empty %s: %s", end->name, strerror(errno));
+    return TOOL_OK;
+}
+
 int file_open_target(struct stream_end *end, uint64_t size_bytes)
 {
     struct stat status;
-    end->fd = is_dash(end->name) ? STDOUT_FILENO
-                                 : open(end->name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    end->fd =
+        is_dash(end->name) ? STDOUT_FILENO : open(end->name, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     if (end->fd < 0)
         return complain(TOOL_FAILED, "cannot create %s: %s", end->name, strerror(errno));
     if (end->fd == STDOUT_FILENO) {
@@ -76,6 +94,8 @@ int file_open_target(struct stream_end *end, uint64_t size_bytes)
         return TOOL_OK;
     }
     int result = examine(end, &status);
+    if (result == TOOL_OK)
+        result = take_over(end, &status);
     if (result != TOOL_OK || !S_ISBLK(status.st_mode))
         return result;
     off_t room = lseek(end->fd, 0, SEEK_END);

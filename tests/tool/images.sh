@@ -24,6 +24,12 @@ expect 1 "cannot listen on l4:good.img: the path is there and is not a socket" \
 expect 1 "cannot listen on l4:no/where: its directory does not exist" serve block --ram 1M --listen l4:no/where
 expect 1 "\. is not an image, but a directory" serve block --image . --listen l4:t
 expect 1 "cannot listen on l4:s: the path is in use by a live server" serve block --ram 1M --listen l4:s
+# Its own image would be emptied before it is read.
+random_file good.img 1M
+cp good.img good.orig
+expect 1 "good.img is being served or written by another process; nothing was written" block copy l4:s good.img
+expect 1 "good.img is being served or written by another process; nothing was written" block read l4:s good.img
+cmp -s good.img good.orig || fail "the image was written over"
 expect 1 "good.img is being served or written" serve block --image good.img --listen l4:t
 succeed block id l4:s
 
