@@ -276,6 +276,7 @@ static void handle_hello(struct l4vio_served_client *client, struct l4vio_unix_p
         return;
     }
     client->state = L4VIO_CLIENT_READY;
+    client->server->silent--;
     atomic_fetch_add(&client->server->accepted, 1);
     l4vio_server_log(client->server, "client %u: uid %u, pid %d", client->generation,
                      (unsigned)client->uid, (int)client->pid);
