@@ -129,6 +129,11 @@ int client_open_failed(const char *uri, int code, const struct l4vio_error *erro
                         text);
     case L4VIO_ENODEV:
         return wrong_device(uri, error->value);
+    case L4VIO_ENOMEM:
+        return complain(TOOL_NO_DEVICE,
+                        "cannot use %s: no more memory can be shared; larger --max-regions and "
+                        "--max-mapped of the server allow more",
+                        uri);
     case L4VIO_E2BIG:
         return complain(TOOL_NO_DEVICE, "cannot use %s: %s (%" PRIu64 ")", uri, error->text,
                         error->value);
@@ -141,6 +146,8 @@ int client_open_failed(const char *uri, int code, const struct l4vio_error *erro
 
 int client_open(struct client *client, const char *uri)
 {
+    if (!client_settings.timeout_ns)
+        return complain(TOOL_USAGE, "--timeout: there is no time to wait in");
     struct l4vio_session_options options = client_session_options();
     struct l4vio_error error = {0};
     memset(client, 0, sizeof *client);

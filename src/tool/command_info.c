@@ -74,6 +74,8 @@ static int run(char **arguments)
     struct l4vio_session_options session_options = client_session_options();
     struct l4vio_error error = {0};
     struct l4vio_session *session;
+    if (!session_options.timeout_ns)
+        return complain(TOOL_USAGE, "--timeout: there is no time to wait in");
     int result = l4vio_session_open_any(arguments[0], &session_options, &session, &error);
     if (result < 0)
         return client_open_failed(arguments[0], result, &error);

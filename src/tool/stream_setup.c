@@ -103,13 +103,16 @@ int stream_setup(struct stream *stream)
     if (result == 0)
         result =
             setup_requests(stream, stream->target.client, &stream->target_requests, true, &error);
+    if (result == L4VIO_ENOMEM)
+        return complain(TOOL_FAILED,
+                        "cannot share memory with %s: too much, or in too many regions; a smaller "
+                        "--depth or --request-size needs less, larger --max-mapped and "
+                        "--max-regions of the server allow more",
+                        client->uri);
     if (result < 0) {
         char text[200];
         l4vio_error_format(&error, text, sizeof text);
-        return complain(TOOL_FAILED,
-                        "cannot share memory with %s: %s; a smaller --depth or --request-size "
-                        "needs less",
-                        client->uri, text);
+        return complain(TOOL_FAILED, "cannot share memory with %s: %s", client->uri, text);
     }
     return TOOL_OK;
 }

@@ -39,6 +39,13 @@ expect 4 "does not answer within" block id l4:stopped --timeout 0.5
 [ $((SECONDS - start)) -lt 10 ] || fail "took $((SECONDS - start)) s"
 kill -CONT "$server_pid"
 
+serve few --ram 1M --max-regions 1
+expect 4 "cannot use l4:few: no more memory can be shared" block id l4:few
+serve little --ram 1M --max-mapped 4M
+expect 1 "cannot share memory with l4:little: too much, or in too many regions; a smaller --depth" \
+    block copy l4:little file.out
+succeed block copy --depth 2 l4:little file.out
+
 serve one --ram 1M --max-clients 1 --verbose
 mkfifo pipe
 "$L4VIO" block write l4:one <pipe >/dev/null 2>&1 &

@@ -25,6 +25,8 @@ expect 2 "too small; the least is 1" info l4:x --queues 0
 expect 2 "too large; the most is 64" info l4:x --queues 65
 expect 2 "not a whole number" info l4:x --queues 1K
 expect 2 "is not a time" info l4:x --timeout soon
+expect 2 "there is no time to wait in" info l4:x --timeout 0
+expect 2 "there is no time to wait in" block id l4:x --timeout 0
 expect 2 "either --length SIZE or --all" block zero l4:x
 expect 2 "either --length SIZE or --all" block discard l4:x --length 512 --all
 expect 2 "not a list" block bench l4:x --depths 1,x
