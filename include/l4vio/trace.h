@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file trace.h
- * The trace hook: one function that is told of rare events (status changes, calls, kicks, sleeps,
+ * The trace hook: one function that is told of rare events (status changes, memory, kicks, sleeps,
  * breakage). It is never called per descriptor. The hook runs in the thread of the call that it
  * traces, must not call back into the library, and costs one test of a pointer when unset.
  */
@@ -27,7 +27,7 @@ enum l4vio_trace_kind {
     L4VIO_TRACE_WAKE,            /**< Woke: a = 1 if it was spurious. */
     L4VIO_TRACE_BROKEN,    /**< Queue broken by the peer: a = error code, b = the bad value. */
     L4VIO_TRACE_RESET,     /**< Device or queue reset. */
-    L4VIO_TRACE_PEER_GONE, /**< The peer is gone. */
+    L4VIO_TRACE_PEER_GONE, /**< A call or a wait found that the peer is gone. */
 };
 
 /** One event. */

@@ -103,6 +103,16 @@ static int sleep_for(struct l4vio_driver *driver, const struct look *at,
     }
 }
 
+/* Counts and traces a wait that was for nothing; returns its code. */
+static int gave_up(struct l4vio_driver *driver, int code)
+{
+    if (code == L4VIO_ETIMEDOUT)
+        l4vio_driver_count(&driver->counters.timeouts);
+    if (code == L4VIO_EPIPE)
+        l4vio_driver_trace(driver, L4VIO_TRACE_PEER_GONE, UINT32_MAX, 0, 0);
+    return code;
+}
+
 static int wait_for(struct l4vio_driver *driver, const struct look *at, uint64_t deadline_ns)
 {
     struct l4vio_driver_sleep sleep;
@@ -118,11 +128,10 @@ static int wait_for(struct l4vio_driver *driver, const struct look *at, uint64_t
     if (found >= 0)
         return found;
     result = sleep_for(driver, at, &sleep, deadline_ns);
-    if (result >= 0)
-        /* While the caller takes completions, further notifications would be for nothing. */
-        disarm(at);
-    else if (result == L4VIO_ETIMEDOUT)
-        l4vio_driver_count(&driver->counters.timeouts);
+    if (result < 0)
+        return gave_up(driver, result);
+    /* While the caller takes completions, further notifications would be for nothing. */
+    disarm(at);
     return result;
 }
 
@@ -257,12 +266,10 @@ int l4vio_driver_wait(struct l4vio_driver *driver, uint32_t index, uint64_t dead
         if (l4vio_driver_drain_notification(driver, index) > 0 || missed)
             return L4VIO_OK;
         if (transport->ops->peer_alive(transport->self))
-            return L4VIO_EPIPE;
+            return gave_up(driver, L4VIO_EPIPE);
         uint64_t now = l4vio_driver_now(driver);
-        if (now >= deadline_ns) {
-            l4vio_driver_count(&driver->counters.timeouts);
-            return L4VIO_ETIMEDOUT;
-        }
+        if (now >= deadline_ns)
+            return gave_up(driver, L4VIO_ETIMEDOUT);
         uint64_t until = deadline_ns;
         if (peer == L4VIO_NO_HANDLE && deadline_ns - now > L4VIO_DRIVER_SLICE_NS)
             until = now + L4VIO_DRIVER_SLICE_NS;

@@ -218,6 +218,30 @@ static void last_look_comes_after_the_death(void **state)
     loopback_device_stop(device);
 }
 
+static void count_gone(void *self, const struct l4vio_trace_event *event)
+{
+    unsigned *count = self;
+    *count += event->kind == L4VIO_TRACE_PEER_GONE;
+}
+
+static void waits_tell_the_trace_hook_that_the_peer_is_gone(void **state)
+{
+    struct loopback_device *device = loopback_device_new();
+    struct loopback_queue queue;
+    unsigned count = 0;
+    struct l4vio_trace trace = {.event = count_gone, .self = &count};
+    (void)state;
+    device->config.trace = &trace;
+    loopback_device_live(device, &queue, false);
+    device->loopback.dead = true;
+    assert_int_equal(l4vio_driver_wait_used(&device->driver, &queue.queue, L4VIO_FOREVER),
+                     L4VIO_EPIPE);
+    assert_int_equal(count, 1);
+    assert_int_equal(l4vio_driver_wait(&device->driver, 0, L4VIO_FOREVER), L4VIO_EPIPE);
+    assert_int_equal(count, 2);
+    loopback_device_stop(device);
+}
+
 static void failure_is_seen_by_every_queue(void **state)
 {
     struct loopback_device *device = loopback_device_new();
@@ -380,6 +404,7 @@ int main(void)
         cmocka_unit_test(completions_come_before_the_failure),
         cmocka_unit_test(arming_looks_again),
         cmocka_unit_test(last_look_comes_after_the_death),
+        cmocka_unit_test(waits_tell_the_trace_hook_that_the_peer_is_gone),
         cmocka_unit_test(failure_is_seen_by_every_queue),
         cmocka_unit_test(config_notification_is_left_for_its_owner),
         cmocka_unit_test(failure_is_found_behind_a_config_notification),
