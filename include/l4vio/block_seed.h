@@ -61,7 +61,7 @@ struct l4vio_block_seed {
  * @param requests `count` records, caller-owned, outlive the layer
  * @param count    at least 1
  * @param error    filled on failure, may be NULL
- * @return 0 or as l4vio_driver_allocate
+ * @return 0, L4VIO_EINVAL no records, L4VIO_ERANGE no such queue, or as l4vio_driver_allocate
  */
 int l4vio_block_seed_init(struct l4vio_block_seed *seed, struct l4vio_block *block, uint32_t queue,
                           struct l4vio_block_seed_request *requests, uint32_t count,

@@ -43,7 +43,7 @@ struct l4vio_block_pool {
  * @param buffer_count at least 1
  * @param buffer_bytes multiple of 512
  * @param error        filled on failure, may be NULL
- * @return 0, L4VIO_EINVAL, or as l4vio_driver_allocate
+ * @return 0, L4VIO_EINVAL, L4VIO_ERANGE no such queue, or as l4vio_driver_allocate
  */
 int l4vio_block_pool_init(struct l4vio_block_pool *pool, struct l4vio_block *block, uint32_t queue,
                           struct l4vio_block_bounce *buffers, uint32_t buffer_count,

@@ -218,7 +218,7 @@ void l4vio_device_needs_reset(struct l4vio_device *device, const struct l4vio_er
 
 /**
  * The device changed its configuration: writes it into the private copy, bumps the generation before
- * and after it is shown, and notifies the driver if DRIVER_OK is set.
+ * and after it is shown, and notifies the driver if the device is live.
  * @param device       the device
  * @param offset_bytes where
  * @param data         wire order

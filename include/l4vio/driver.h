@@ -15,6 +15,11 @@
  * Memory that a device may own is given back by a queue reset, a device reset, or the end of the
  * connection, never by a timeout or an error.
  *
+ * Besides the codes that a call names, every call that talks to the device may return
+ * L4VIO_ETIMEDOUT (no answer in time), L4VIO_EPIPE (the peer is gone, or not connected), and in a
+ * stage that does not allow it L4VIO_EINVAL (reset: restart first) or L4VIO_EIO (the driver gave up:
+ * reset first).
+ *
  * Threads: l4vio_driver_register_*, _allocate, _release, _bind_notification and the configuration
  * calls are safe from several threads where the platform has a lock. Calls that take a queue follow
  * the queue's rule (one thread at a time). Connect, negotiate, acknowledge, reset, disconnect need the
@@ -412,6 +417,7 @@ int l4vio_driver_notify(struct l4vio_driver *driver, struct l4vio_queue *queue);
  * @param deadline_ns  absolute deadline
  * @retval L4VIO_OK        used; the caller holds the chain again
  * @retval L4VIO_ETIMEDOUT not used in time; the device still owns the chain
+ * @retval L4VIO_EINVAL    the driver is not live, or the queue is one of the buffer level
  * @return other errors as l4vio_descriptor_enqueue and l4vio_driver_wait_for_next_used
  */
 int l4vio_driver_send_and_wait(struct l4vio_driver *driver, struct l4vio_queue *queue,
@@ -445,6 +451,7 @@ int l4vio_driver_wait(struct l4vio_driver *driver, uint32_t index, uint64_t dead
  * @retval L4VIO_EIO       DEVICE_NEEDS_RESET or FAILED is set, or the driver is not live
  * @retval L4VIO_EBADPROTO the queue is broken
  * @retval L4VIO_EEXIST    the queue's notification index is not managed
+ * @retval L4VIO_EINVAL    the queue is one of the buffer level
  */
 int l4vio_driver_wait_for_next_used(struct l4vio_driver *driver, struct l4vio_queue *queue,
                                     uint32_t *length_bytes, uint64_t deadline_ns);
@@ -469,7 +476,8 @@ int l4vio_driver_wait_used(struct l4vio_driver *driver, struct l4vio_queue *queu
  * @param queues      attached queues
  * @param count       number of queues, at most 64
  * @param deadline_ns absolute deadline
- * @return index into `queues` of one that has something, or an error as above
+ * @return index into `queues` of one that has something, L4VIO_EINVAL for a count out of range, or
+ *         an error as above
  */
 int l4vio_driver_wait_any(struct l4vio_driver *driver, struct l4vio_queue *const *queues,
                           unsigned count, uint64_t deadline_ns);

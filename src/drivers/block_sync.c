@@ -54,7 +54,7 @@ int l4vio_block_pool_init(struct l4vio_block_pool *pool, struct l4vio_block *blo
         return l4vio_fail(error, L4VIO_EINVAL, "bounce buffer size not a multiple of 512",
                           buffer_bytes);
     if (queue >= block->queue_count)
-        return l4vio_fail(error, L4VIO_EINVAL, "no such queue", queue);
+        return l4vio_fail(error, L4VIO_ERANGE, "no such queue", queue);
 
     uint64_t data_bytes = (uint64_t)buffer_count * buffer_bytes;
     int result = l4vio_driver_allocate(

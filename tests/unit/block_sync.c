@@ -165,6 +165,8 @@ static void wrong_ranges_are_refused(void **state)
                                                          BUFFERS, 100, &error));
     assert_int_equal(L4VIO_EINVAL,
                      l4vio_block_pool_init(&pool, &f->rig->block, 0, f->bounces, 0, 512, &error));
+    assert_int_equal(L4VIO_ERANGE, l4vio_block_pool_init(&pool, &f->rig->block, 99, f->bounces,
+                                                         BUFFERS, 512, &error));
 }
 
 static void flush_id_discard_and_zero_do_what_they_say(void **state)
