@@ -7,6 +7,7 @@
  *     l4vio serve block --ram 16M --listen l4:/tmp/disk.sock &
  *     async_poll l4:/tmp/disk.sock
  */
+#define _GNU_SOURCE /* POLLRDHUP */
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -78,11 +79,10 @@ static void done(struct l4vio_block_request *request, void *context)
 static void run(enum l4vio_block_type type)
 {
     const struct l4vio_notification *notification = l4vio_driver_notification(&block.driver, 0);
-    const struct l4vio_transport *transport = &block.driver.transport;
     /* The second one tells that the device is gone. Descriptors of your own go here too. */
     struct pollfd fds[] = {
         {.fd = (int)notification->handle, .events = POLLIN},
-        {.fd = (int)transport->ops->peer_handle(transport->self), .events = POLLIN},
+        {.fd = (int)l4vio_driver_peer_handle(&block.driver), .events = POLLRDHUP},
     };
 
     next_block = finished = 0;

@@ -206,6 +206,15 @@ const struct l4vio_notification *l4vio_driver_notification(const struct l4vio_dr
                                                            uint32_t index);
 
 /**
+ * What tells that the peer is gone, to put into a poll loop of one's own beside the notification.
+ * Linux: a descriptor; poll it for POLLRDHUP, not POLLIN, which answers to calls would raise too.
+ * Afterwards l4vio_driver_fail_state answers true.
+ * @param driver connected
+ * @return the handle, or L4VIO_NO_HANDLE if the transport has none or is closed
+ */
+intptr_t l4vio_driver_peer_handle(const struct l4vio_driver *driver);
+
+/**
  * Takes what is pending on a notification, without blocking.
  * @param driver connected
  * @param index  notification index

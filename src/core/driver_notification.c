@@ -148,6 +148,14 @@ const struct l4vio_notification *l4vio_driver_notification(const struct l4vio_dr
     return notification->managed ? &notification->from_device : NULL;
 }
 
+intptr_t l4vio_driver_peer_handle(const struct l4vio_driver *driver)
+{
+    const struct l4vio_transport *transport = &driver->transport;
+    if (driver->state == L4VIO_DRIVER_CLOSED)
+        return L4VIO_NO_HANDLE;
+    return transport->ops->peer_handle(transport->self);
+}
+
 int l4vio_driver_drain_notification(struct l4vio_driver *driver, uint32_t index)
 {
     const struct l4vio_platform *platform = &driver->platform;

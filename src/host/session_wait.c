@@ -81,9 +81,9 @@ static int sleep_until(struct l4vio_session *const *sessions, unsigned count, ui
     struct pollfd fds[L4VIO_SESSION_WAIT_MAX * (L4VIO_BLOCK_QUEUES_MAX + 1u)];
     unsigned used = 0;
     for (unsigned i = 0; i < count; ++i) {
-        const struct l4vio_transport *transport = &sessions[i]->block.driver.transport;
         /* Only its end counts: a device that talks out of turn must not keep us awake. */
-        used = add_handle(fds, used, transport->ops->peer_handle(transport->self), POLLRDHUP);
+        used =
+            add_handle(fds, used, l4vio_driver_peer_handle(&sessions[i]->block.driver), POLLRDHUP);
         for (uint32_t q = 0; q < sessions[i]->block.queue_count; ++q)
             used = add_handle(fds, used, l4vio_session_queue_fd(sessions[i], q), POLLIN);
     }

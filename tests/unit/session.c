@@ -200,6 +200,26 @@ static void wait_returns_when_the_peer_dies(void **state)
     l4vio_session_abandon(session);
 }
 
+/* What a poll loop of one's own needs: no events while the device lives, one when it ends. */
+static void end_of_the_peer_shows_on_its_handle(void **state)
+{
+    struct fixture *fixture = *state;
+    struct l4vio_session *session;
+    struct sector_write write;
+    assert_int_equal(l4vio_session_open_block(fixture->uri, NULL, &session, NULL), 0);
+    struct l4vio_driver *driver = l4vio_session_driver(session);
+    struct pollfd peer = {.fd = (int)l4vio_driver_peer_handle(driver), .events = POLLRDHUP};
+    prepare(session, &write);
+    assert_int_equal(poll(&peer, 1, 0), 0);
+    assert_false(l4vio_driver_fail_state(driver));
+    socket_server_stop(&fixture->server);
+    assert_int_equal(poll(&peer, 1, 10000), 1);
+    assert_true(l4vio_driver_fail_state(driver));
+    l4vio_driver_disconnect(driver);
+    assert_int_equal(l4vio_driver_peer_handle(driver), L4VIO_NO_HANDLE);
+    l4vio_session_abandon(session);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -213,6 +233,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(waits_for_any_of_several_sessions, setup, teardown),
         cmocka_unit_test_setup_teardown(wait_returns_when_the_peer_dies, setup, teardown),
+        cmocka_unit_test_setup_teardown(end_of_the_peer_shows_on_its_handle, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
