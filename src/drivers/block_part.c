@@ -71,7 +71,7 @@ static void shorten(const struct l4vio_block_request *request, struct cut *cut,
 {
     uint64_t left = excess_bytes;
 
-    while (buffers && left) {
+    while (buffers && left && cut->count) {
         struct l4vio_buffer *last = &buffers[cut->count - 1u];
         uint64_t step = l4vio_block_least(left, last->length_bytes);
         last->length_bytes -= (uint32_t)step;

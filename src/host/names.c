@@ -163,8 +163,9 @@ int l4vio_feature_by_name(uint32_t device_id, const char *name)
     if (!isdigit((unsigned char)*name))
         return L4VIO_ENOENT;
     char *end;
+    const unsigned bits = L4VIO_FEATURE_BITS;
     unsigned long bit = strtoul(name, &end, 10);
-    return *end || bit >= L4VIO_FEATURE_BITS ? L4VIO_ENOENT : (int)bit;
+    return *end || bit >= bits ? L4VIO_ENOENT : (int)bit;
 }
 
 void l4vio_error_format(const struct l4vio_error *error, char *text, size_t text_bytes)

@@ -33,7 +33,7 @@ static int parse_depths(const char *value)
     settings.depth_count = 0;
     if (strlen(value) >= sizeof text)
         return complain(TOOL_USAGE, "--depths: '%s' is too long", value);
-    strcpy(text, value);
+    memcpy(text, value, strlen(value) + 1);
     char *rest = text;
     for (char *word; (word = strsep(&rest, ","));) {
         uint64_t depth = 0;

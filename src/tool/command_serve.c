@@ -230,18 +230,20 @@ static int open_store(struct l4vio_block_backend *backend)
     enum l4vio_file_engine engine = L4VIO_FILE_ENGINE_AUTO;
     char size[VALUE_TEXT_BYTES];
     if (!settings.image) {
-        if (l4vio_memory_backend_open(settings.ram_bytes, backend, &error) < 0)
-            return complain(TOOL_FAILED, "cannot get %s of memory",
-                            format_size(settings.ram_bytes, size));
+        if (l4vio_memory_backend_open(settings.ram_bytes, backend, &error) < 0) {
+            complain(TOOL_FAILED, "cannot get %s of memory", format_size(settings.ram_bytes, size));
+            return TOOL_FAILED;
+        }
         return TOOL_OK;
     }
     if (strcmp(settings.engine, "sync") == 0)
         engine = L4VIO_FILE_ENGINE_SYNC;
     else if (strcmp(settings.engine, "io_uring") == 0)
         engine = L4VIO_FILE_ENGINE_URING;
-    else if (strcmp(settings.engine, "auto") != 0)
-        return complain(TOOL_USAGE, "--engine: '%s' is not auto, sync or io_uring",
-                        settings.engine);
+    else if (strcmp(settings.engine, "auto") != 0) {
+        complain(TOOL_USAGE, "--engine: '%s' is not auto, sync or io_uring", settings.engine);
+        return TOOL_USAGE;
+    }
     int result =
         l4vio_file_backend_open(settings.image, settings.read_only, engine, backend, &error);
     return result < 0 ? image_failed(result, &error) : TOOL_OK;
