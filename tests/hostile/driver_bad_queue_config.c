@@ -34,6 +34,30 @@ static void expect_refused(struct raw_driver *driver)
     assert_int_equal(driver->ready_calls[0], ready_calls + 1);
 }
 
+/* A region that begins at an even device address need not do so in memory. */
+static void areas_that_are_not_aligned_in_memory_are_refused(void **state)
+{
+    _Alignas(16) static unsigned char memory[0x4000];
+    struct l4vio_device_region regions[3];
+    struct l4vio_device_memory device_memory;
+    struct l4vio_device_queue queue;
+
+    (void)state;
+    for (unsigned shifted = 0; shifted <= 3; shifted++) {
+        l4vio_device_memory_init(&device_memory, regions, 3, 0);
+        for (unsigned i = 0; i < 3; i++) {
+            struct l4vio_device_region region = {.device_address = i * UINT64_C(0x1000),
+                                                 .size_bytes = 0x1000,
+                                                 .base = memory + i * 0x1000 + (i == shifted)};
+            assert_int_equal(l4vio_device_memory_add(&device_memory, &region, NULL), 0);
+        }
+        struct l4vio_device_queue_config config = {
+            .size = 16, .desc_address = 0, .avail_address = 0x1000, .used_address = 0x2000};
+        assert_int_equal(l4vio_device_queue_init(&queue, &config, &device_memory, NULL),
+                         shifted < 3 ? L4VIO_EINVAL : 0);
+    }
+}
+
 static void size_of_zero_is_refused(void **state)
 {
     struct raw_driver *driver = *state;
@@ -167,6 +191,7 @@ int main(void)
                                         raw_teardown),
         cmocka_unit_test_setup_teardown(used_ring_that_is_not_aligned_is_refused, raw_setup,
                                         raw_teardown),
+        cmocka_unit_test(areas_that_are_not_aligned_in_memory_are_refused),
         cmocka_unit_test_setup_teardown(table_outside_memory_is_refused, raw_setup, raw_teardown),
         cmocka_unit_test_setup_teardown(available_ring_over_the_end_is_refused, raw_setup,
                                         raw_teardown),
