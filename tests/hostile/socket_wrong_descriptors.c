@@ -7,7 +7,9 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -126,12 +128,75 @@ static void wrong_kinds_are_refused(void **state)
     socket_server_end(&server);
 }
 
+static int sealed(unsigned seals)
+{
+    int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    assert_int_equal(ftruncate(fd, 4096), 0);
+    assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
+    return fd;
+}
+
+/* Another description of the same file. */
+static int reopened(int fd, int flags)
+{
+    char path[40];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return open(path, flags | O_CLOEXEC);
+}
+
+/* They are what is wanted, nearly. */
+static void odd_kinds_are_refused(void **state)
+{
+    struct socket_server server;
+    struct l4vio_unix_call call = registration(4096);
+    struct l4vio_unix_call large = registration(8192);
+    struct l4vio_unix_call bind = {.opcode = l4vio_swap32(L4VIO_UNIX_ICU_BIND)};
+    int good = peer_memory(4096);
+    int event = eventfd(0, EFD_CLOEXEC);
+    int semaphore = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
+    const int odd[] = {
+        sealed(F_SEAL_SHRINK),
+        sealed(F_SEAL_GROW),
+        sealed(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE),
+        sealed(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE),
+        reopened(good, O_RDONLY),
+        reopened(good, O_PATH),
+        reopened(event, O_PATH),
+        open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+        open("/tmp", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600),
+        epoll_create1(EPOLL_CLOEXEC),
+    };
+
+    (void)state;
+    socket_server_init(&server);
+    socket_server_start(&server);
+    int peer = peer_connect_hello(server.path);
+    for (unsigned i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+        assert_int_equal(peer_call(peer, &call, odd[i], NULL), L4VIO_EINVAL);
+        assert_int_equal(peer_call(peer, &bind, odd[i], NULL), L4VIO_EINVAL);
+    }
+    assert_int_equal(peer_call(peer, &large, good, NULL), L4VIO_ERANGE);
+    /* How its owner reads it is its owner's business. */
+    assert_int_equal(peer_call(peer, &bind, semaphore, NULL), 0);
+    close(peer);
+    for (unsigned i = 0; i < sizeof(odd) / sizeof(odd[0]); i++)
+        close(odd[i]);
+    close(good);
+    close(event);
+    close(semaphore);
+    assert_still_serves(&server);
+    socket_server_end(&server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wrong_number_is_refused_and_nothing_leaks),
         cmocka_unit_test(truncated_control_message_ends_the_connection),
         cmocka_unit_test(wrong_kinds_are_refused),
+        cmocka_unit_test(odd_kinds_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -72,10 +72,11 @@ static bool allocate(struct l4vio_served_client *client)
     client->queues = calloc(queues, sizeof(*client->queues));
     client->to_device = calloc(indexes, sizeof(*client->to_device));
     client->to_driver = calloc(indexes, sizeof(*client->to_driver));
-    for (uint32_t i = 0; client->to_device && client->to_driver && i < indexes; i++) {
+    /* Each for itself: what is here is closed, whatever else there was no memory for. */
+    for (uint32_t i = 0; client->to_device && i < indexes; i++)
         client->to_device[i].handle = L4VIO_NO_HANDLE;
+    for (uint32_t i = 0; client->to_driver && i < indexes; i++)
         client->to_driver[i].handle = L4VIO_NO_HANDLE;
-    }
     for (uint32_t i = 0; client->queues && i < queues; i++)
         client->queues[i] = (struct l4vio_served_queue){.client = client, .index = i};
     return client->queue_states && client->block_queues && client->requests && client->regions &&
