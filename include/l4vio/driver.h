@@ -142,8 +142,9 @@ struct l4vio_driver {
     struct l4vio_queue *queues;                        /**< Attached queues. */
     const struct l4vio_trace *trace;                   /**< Hook or NULL. */
     struct l4vio_driver_counters counters;             /**< Counters. */
-    uint32_t config_pending; /**< A config notification was left pending for its owner. */
-    uint64_t reserved[7];    /**< Room to grow. */
+    uint32_t config_pending;           /**< A config notification was left pending for its owner. */
+    struct l4vio_dataspace quarantine; /**< Memory that the device may have: its call timed out. */
+    uint64_t reserved[4];              /**< Room to grow. */
 };
 
 /**
@@ -307,7 +308,9 @@ int l4vio_driver_register_region(struct l4vio_driver *driver,
  * @param size_bytes at least 1, rounded up to pages; zeroed
  * @param region     caller-allocated, filled
  * @param error      filled on failure, may be NULL
- * @return as l4vio_driver_register_dataspace; L4VIO_ENOMEM out of memory
+ * @return as l4vio_driver_register_dataspace; L4VIO_ENOMEM out of memory;
+ *         L4VIO_EBUSY after a call that timed out, until the device is reset: the device may have
+ *         that memory, it is kept aside
  */
 int l4vio_driver_allocate(struct l4vio_driver *driver, uint64_t size_bytes,
                           struct l4vio_region *region, struct l4vio_error *error);

@@ -111,6 +111,21 @@ int l4vio_driver_register_region(struct l4vio_driver *driver,
     return result;
 }
 
+static int take_dataspace(struct l4vio_driver *driver, uint64_t size_bytes,
+                          struct l4vio_dataspace *dataspace, struct l4vio_error *error)
+{
+    const struct l4vio_platform *platform = &driver->platform;
+    int result = l4vio_driver_check_usable(driver, error);
+    if (result)
+        return result;
+    /* There is room for one, and a device that does not answer gets no more memory. */
+    if (driver->quarantine.size_bytes)
+        return l4vio_fail(error, L4VIO_EBUSY,
+                          "memory of a call that timed out is in quarantine: reset the device",
+                          driver->quarantine.size_bytes);
+    return platform->ops->dataspace_allocate(platform->self, size_bytes, dataspace, error);
+}
+
 int l4vio_driver_allocate(struct l4vio_driver *driver, uint64_t size_bytes,
                           struct l4vio_region *region, struct l4vio_error *error)
 {
@@ -119,9 +134,7 @@ int l4vio_driver_allocate(struct l4vio_driver *driver, uint64_t size_bytes,
     if (size_bytes == 0)
         return l4vio_fail(error, L4VIO_EINVAL, "no memory to share", 0);
     l4vio_driver_lock(driver);
-    int result = l4vio_driver_check_usable(driver, error);
-    if (result == L4VIO_OK)
-        result = platform->ops->dataspace_allocate(platform->self, size_bytes, &dataspace, error);
+    int result = take_dataspace(driver, size_bytes, &dataspace, error);
     l4vio_driver_unlock(driver);
     if (result)
         return result;
@@ -131,10 +144,21 @@ int l4vio_driver_allocate(struct l4vio_driver *driver, uint64_t size_bytes,
     l4vio_driver_lock(driver);
     if (result == L4VIO_OK)
         region->owned = true;
+    else if (result == L4VIO_ETIMEDOUT)
+        /* A timeout only reports: the device may have taken the memory all the same. */
+        driver->quarantine = dataspace;
     else
         platform->ops->dataspace_free(platform->self, &dataspace);
     l4vio_driver_unlock(driver);
     return result;
+}
+
+void l4vio_driver_free_quarantine(struct l4vio_driver *driver)
+{
+    const struct l4vio_platform *platform = &driver->platform;
+    if (driver->quarantine.size_bytes)
+        platform->ops->dataspace_free(platform->self, &driver->quarantine);
+    driver->quarantine = (struct l4vio_dataspace){.handle = L4VIO_NO_HANDLE};
 }
 
 static bool overlaps(const struct l4vio_region *region, uint64_t address)
@@ -251,6 +275,7 @@ int l4vio_driver_remap_regions(struct l4vio_driver *driver, struct l4vio_error *
 void l4vio_driver_forget_regions(struct l4vio_driver *driver)
 {
     struct l4vio_region *region = driver->regions;
+    l4vio_driver_free_quarantine(driver);
     driver->regions = NULL;
     while (region) {
         struct l4vio_region *next = region->next;

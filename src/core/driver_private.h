@@ -89,6 +89,7 @@ void l4vio_driver_close_notifications(struct l4vio_driver *driver);
 
 /* Regions: the device knows them no more; shares them again; forgets them all. */
 void l4vio_driver_unmap_regions(struct l4vio_driver *driver);
+void l4vio_driver_free_quarantine(struct l4vio_driver *driver);
 int l4vio_driver_remap_regions(struct l4vio_driver *driver, struct l4vio_error *error);
 void l4vio_driver_forget_regions(struct l4vio_driver *driver);
 

@@ -19,6 +19,8 @@ static int reset(struct l4vio_driver *driver, struct l4vio_error *error)
         return l4vio_fail(error, L4VIO_EBUSY,
                           "reset, but the device may go on until the connection is closed", 0);
     l4vio_driver_forget_queues(driver);
+    if (!driver->properties.memory_survives_reset)
+        l4vio_driver_free_quarantine(driver);
     return L4VIO_OK;
 }
 

@@ -139,20 +139,32 @@ static int start(struct l4vio_block *block, const struct l4vio_block_config *con
     return result < 0 ? result : go_live(block, error);
 }
 
+static int check_config(const struct l4vio_block_config *config, struct l4vio_error *error)
+{
+    if (!config->queues || !config->slots)
+        return l4vio_fail(error, L4VIO_EINVAL, "no queues or no slots", 0);
+    if (config->queue_count > L4VIO_BLOCK_QUEUES_MAX)
+        return l4vio_fail(error, L4VIO_EINVAL, "too many queues", config->queue_count);
+    return L4VIO_OK;
+}
+
 int l4vio_block_setup(struct l4vio_block *block, const struct l4vio_block_config *config,
                       struct l4vio_error *error)
 {
     struct l4vio_driver_config driver_config = config->driver;
 
     memset(block, 0, sizeof(*block));
-    if (!config->queues || !config->slots)
-        return l4vio_fail(error, L4VIO_EINVAL, "no queues or no slots", 0);
-    if (config->queue_count > L4VIO_BLOCK_QUEUES_MAX)
-        return l4vio_fail(error, L4VIO_EINVAL, "too many queues", config->queue_count);
+    int result = check_config(config, error);
+    if (result < 0) {
+        /* The transport is ours to close, as in every other failure. */
+        if (driver_config.transport.ops)
+            driver_config.transport.ops->close(driver_config.transport.self);
+        return result;
+    }
 
     driver_config.device_id = VIRTIO_ID_BLOCK;
     set_features(&driver_config);
-    int result = l4vio_driver_connect(&block->driver, &driver_config, error);
+    result = l4vio_driver_connect(&block->driver, &driver_config, error);
     if (result < 0)
         return result;
 

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "core/ordering.h"
+#include "fake_transport.h"
 #include "scripted_disk.h"
 
 static void features_are_those_of_the_driver_with_their_dependencies(void **state)
@@ -132,6 +133,27 @@ static void queue_too_small_for_a_request_is_refused_with_a_sentence(void **stat
     assert_int_equal(0, request.result);
     assert_memory_equal(rig->data.base, rig->disk, 64 * 1024);
     rig_free(rig);
+}
+
+/* Nothing was sent, but the transport is taken over all the same, as in every other failure. */
+static void configuration_without_storage_is_refused_and_the_transport_closed(void **state)
+{
+    (void)state;
+    struct l4vio_queue queue;
+    struct l4vio_queue_slot slot;
+    struct l4vio_block_config configs[] = {
+        {.slots = &slot},
+        {.queues = &queue},
+        {.queues = &queue, .slots = &slot, .queue_count = L4VIO_BLOCK_QUEUES_MAX + 1},
+    };
+    for (unsigned i = 0; i < 3; i++) {
+        struct fake_transport *fake = fake_transport_new();
+        struct l4vio_block block;
+        configs[i].driver = fake->driver_config;
+        assert_int_equal(L4VIO_EINVAL, l4vio_block_setup(&block, &configs[i], NULL));
+        assert_int_equal(1, fake->closed);
+        fake_transport_free(fake);
+    }
 }
 
 static void each_queue_has_its_notification_index_where_there_is_room(void **state)
@@ -335,6 +357,7 @@ int main(void)
         cmocka_unit_test(fields_without_feature_are_not_looked_at),
         cmocka_unit_test(queue_size_is_a_power_of_two_that_both_allow),
         cmocka_unit_test(queue_too_small_for_a_request_is_refused_with_a_sentence),
+        cmocka_unit_test(configuration_without_storage_is_refused_and_the_transport_closed),
         cmocka_unit_test(each_queue_has_its_notification_index_where_there_is_room),
         cmocka_unit_test(every_queue_carries_requests),
         cmocka_unit_test(read_only_device_refuses_writes_here_already),

@@ -90,9 +90,50 @@ static void unanswered_call_keeps_its_addresses(void **state)
     fake->fail_at = 1;
     fake->fail_code = L4VIO_ETIMEDOUT;
     assert_int_equal(l4vio_driver_allocate(&fake->driver, 4096, &region, NULL), L4VIO_ETIMEDOUT);
+    assert_int_equal(l4vio_driver_reset(&fake->driver, NULL), L4VIO_OK);
+    assert_int_equal(l4vio_driver_restart(&fake->driver, NULL), L4VIO_OK);
     assert_int_equal(l4vio_driver_allocate(&fake->driver, 4096, &region, NULL), L4VIO_OK);
     assert_int_equal(region.device_address, L4VIO_FIRST_DEVICE_ADDRESS + 4096);
     fake_transport_free(fake);
+}
+
+static unsigned dataspaces_freed;
+
+static void count_free(void *self, struct l4vio_dataspace *dataspace)
+{
+    (void)self;
+    dataspaces_freed++;
+    *dataspace = (struct l4vio_dataspace){.handle = L4VIO_NO_HANDLE};
+}
+
+static void memory_of_an_unanswered_call_is_kept_until_reset_or_the_end(void **state)
+{
+    (void)state;
+    for (unsigned by_reset = 0; by_reset < 2; by_reset++) {
+        struct fake_transport *fake = fake_transport_new();
+        struct l4vio_platform_ops ops = *fake->platform.ops;
+        struct l4vio_region region;
+        ops.dataspace_free = count_free;
+        fake->driver_config.platform.ops = &ops;
+        fake_transport_connect(fake);
+        fake->fail_op = FAKE_MAP;
+        fake->fail_at = 1;
+        fake->fail_code = L4VIO_ETIMEDOUT;
+        dataspaces_freed = 0;
+        assert_int_equal(l4vio_driver_allocate(&fake->driver, 4096, &region, NULL),
+                         L4VIO_ETIMEDOUT);
+        assert_int_equal(dataspaces_freed, 0);
+        assert_int_equal(l4vio_driver_allocate(&fake->driver, 4096, &region, NULL), L4VIO_EBUSY);
+        assert_int_equal(dataspaces_freed, 0);
+        if (by_reset)
+            assert_int_equal(l4vio_driver_reset(&fake->driver, NULL), L4VIO_OK);
+        else
+            l4vio_driver_disconnect(&fake->driver);
+        assert_int_equal(dataspaces_freed, 1);
+        l4vio_driver_disconnect(&fake->driver);
+        assert_int_equal(dataspaces_freed, 1);
+        fake_transport_free(fake);
+    }
 }
 
 static void memory_that_survives_is_not_mapped_again(void **state)
@@ -247,6 +288,7 @@ int main(void)
         cmocka_unit_test(unanswered_call_keeps_its_addresses),
         cmocka_unit_test(memory_that_survives_is_not_mapped_again),
         cmocka_unit_test(transport_may_choose_addresses_but_not_move_them),
+        cmocka_unit_test(memory_of_an_unanswered_call_is_kept_until_reset_or_the_end),
         cmocka_unit_test(device_that_may_go_on_keeps_its_queues),
         cmocka_unit_test(device_that_may_go_on_keeps_its_memory),
         cmocka_unit_test(several_threads_may_register),
