@@ -172,7 +172,7 @@ static bool in_use(const struct l4vio_driver *driver, const struct l4vio_region 
     for (const struct l4vio_queue *queue = driver->queues; queue; queue = queue->next) {
         if (!queue->live)
             continue;
-        if (queue->in_flight || overlaps(region, queue->desc_address) ||
+        if (l4vio_queue_in_flight(queue) || overlaps(region, queue->desc_address) ||
             overlaps(region, queue->avail_address) || overlaps(region, queue->used_address))
             return true;
     }

@@ -11,6 +11,7 @@ _Static_assert(sizeof(struct l4vio_descriptor) == 16, "shadow descriptors are 16
 int l4vio_queue_break(struct l4vio_queue *queue, const char *text, uint64_t value)
 {
     queue->broken = l4vio_fail(&queue->broken_error, L4VIO_EBADPROTO, text, value);
+    queue->buffer_level = queue->broken;
     l4vio_count(&queue->counters.broken, 1);
     l4vio_trace_event(queue->trace, L4VIO_TRACE_BROKEN, queue->index,
                       (uint64_t)(int64_t)L4VIO_EBADPROTO, value);
@@ -57,6 +58,7 @@ int l4vio_queue_init(struct l4vio_queue *queue, const struct l4vio_queue_config 
         .slots = config->slots,
         .descriptors = config->descriptors,
         .size = config->size,
+        .mask = config->size - 1u,
         .driver_notify_index = config->driver_notify_index,
         .device_notify_index = config->device_notify_index,
         .strict = config->strict,
@@ -91,16 +93,15 @@ int l4vio_queue_initialize_rings(struct l4vio_queue *queue)
         initialize_ids(queue);
     queue->detach_entry = 0;
     queue->broken = L4VIO_OK;
+    queue->buffer_level = queue->descriptors ? L4VIO_EINVAL : L4VIO_OK;
     queue->broken_error = (struct l4vio_error){0};
     return L4VIO_OK;
 }
 
 int l4vio_queue_add(struct l4vio_queue *queue, const struct l4vio_request *requests, unsigned count)
 {
-    if (queue->broken)
-        return queue->broken;
-    if (queue->descriptors)
-        return L4VIO_EINVAL;
+    if (queue->buffer_level != L4VIO_OK)
+        return queue->buffer_level;
     return l4vio_split_add(queue, requests, count);
 }
 
@@ -134,10 +135,8 @@ bool l4vio_queue_needs_kick(struct l4vio_queue *queue)
 int l4vio_queue_get_used(struct l4vio_queue *queue, struct l4vio_completion *completions,
                          unsigned max)
 {
-    if (queue->broken)
-        return queue->broken;
-    if (queue->descriptors)
-        return L4VIO_EINVAL;
+    if (queue->buffer_level != L4VIO_OK)
+        return queue->buffer_level;
     return l4vio_split_get_used(queue, completions, max);
 }
 
@@ -174,14 +173,16 @@ int l4vio_queue_detach(struct l4vio_queue *queue, void **cookies, unsigned max)
         return L4VIO_EBUSY;
 
     /* Goes on where the last call stopped, so that many small calls do not start over each time. */
-    const uint32_t mask = queue->size - 1u;
     unsigned taken = 0;
-    while (queue->in_flight != 0 && taken < max) {
+    while (l4vio_queue_in_flight(queue) != 0 && taken < max) {
         uint16_t entry = queue->detach_entry;
-        queue->detach_entry = (uint16_t)((entry + 1u) & mask);
-        if (queue->slots[entry].count != 0)
+        queue->detach_entry = (uint16_t)((entry + 1u) & queue->mask);
+        if (l4vio_slot_count(&queue->slots[entry]) != 0)
             cookies[taken++] = l4vio_split_take_back(queue, entry);
     }
+    /* As if it had not been added: there is nothing to publish, and nothing to kick for. */
+    queue->published_index = queue->avail_index;
+    queue->kick_index = queue->avail_index;
     return (int)taken;
 }
 
@@ -205,7 +206,7 @@ unsigned l4vio_queue_dump(const struct l4vio_queue *queue, struct l4vio_queue_du
         {"published_index", queue->published_index},
         {"used_index", queue->used_index},
         {"free", queue->free_count},
-        {"in_flight", queue->in_flight},
+        {"in_flight", l4vio_queue_in_flight(queue)},
         {"disarmed", queue->interrupts_off},
         {"driver_notify_index", queue->driver_notify_index},
         {"device_notify_index", queue->device_notify_index},

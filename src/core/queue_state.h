@@ -13,6 +13,23 @@
 #define L4VIO_ID_IN_FLIGHT UINT16_C(0xfffd) /* Part of a chain that the device owns. */
 
 /*
+ * The two halves of a slot's link: the next entry, and the entries of the chain in flight of which
+ * this is the head (0: it is not). One word, so that both are written at once.
+ */
+static inline uint32_t l4vio_slot_next(const struct l4vio_queue_slot *slot)
+{
+    return slot->link & UINT16_MAX;
+}
+static inline uint32_t l4vio_slot_count(const struct l4vio_queue_slot *slot)
+{
+    return slot->link >> 16;
+}
+static inline uint32_t l4vio_slot_link(uint32_t next, uint32_t count)
+{
+    return next | count << 16;
+}
+
+/*
  * Breaks the queue for good, counts and traces it. The cold end of every check of what the device
  * wrote.
  */

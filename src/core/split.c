@@ -35,8 +35,7 @@ void l4vio_split_initialize(struct l4vio_queue *queue)
         l4vio_store64(&queue->desc[i].addr, 0);
         l4vio_store32(&queue->desc[i].len, 0);
         clear16(&queue->desc[i].flags, 2);
-        queue->slots[i] =
-            (struct l4vio_queue_slot){.next = (uint16_t)(i + 1u), .writable_bytes = 0, .count = 0};
+        queue->slots[i] = (struct l4vio_queue_slot){.link = l4vio_slot_link(i + 1u, 0)};
     }
     /* The device's area too, while the device does not know it (clause D-2.7.10.1-1). */
     clear16((l4vio_le16 *)queue->avail, l4vio_virtqueue_avail_bytes(size) / sizeof(l4vio_le16));
@@ -49,8 +48,12 @@ void l4vio_split_initialize(struct l4vio_queue *queue)
     queue->used_index = 0;
     queue->free_head = 0;
     queue->free_count = size;
-    queue->in_flight = 0;
     queue->interrupts_off = false;
+}
+
+static inline void make_available(const struct l4vio_queue *queue, uint32_t index, uint32_t head)
+{
+    l4vio_store16(&avail_ring(queue)[index & queue->mask], (uint16_t)head);
 }
 
 /* Where the writing of a chain has come to. */
@@ -66,12 +69,12 @@ static inline void write_descriptor(struct cursor *at, uint64_t address, uint32_
                                     uint16_t flags)
 {
     struct virtq_desc *desc = &at->desc[at->entry];
-    uint16_t next = at->slots[at->entry].next;
+    uint32_t next = l4vio_slot_next(&at->slots[at->entry]);
 
     l4vio_store64(&desc->addr, address);
     l4vio_store32(&desc->len, length_bytes);
     l4vio_store16(&desc->flags, flags);
-    l4vio_store16(&desc->next, next);
+    l4vio_store16(&desc->next, (uint16_t)next);
     at->last = desc;
     at->entry = next;
     at->total_bytes += length_bytes;
@@ -126,43 +129,119 @@ static int no_room(const struct l4vio_queue *queue, uint32_t entries)
     return entries > queue->size ? L4VIO_E2BIG : L4VIO_EAGAIN;
 }
 
-int l4vio_split_add(struct l4vio_queue *queue, const struct l4vio_request *requests, unsigned count)
+/* Requests of any number of buffers: the one that the straight path stopped at, and the rest. */
+__attribute__((noinline)) static int add_any(struct l4vio_queue *queue,
+                                             const struct l4vio_request *requests, unsigned added,
+                                             unsigned count)
 {
-    const uint32_t mask = queue->size - 1u;
-    const uint16_t first_index = queue->avail_index;
     struct l4vio_queue_slot *slots = queue->slots;
-    l4vio_le16 *ring = avail_ring(queue);
-    uint32_t avail_index = first_index;
-    uint32_t free_count = queue->free_count;
     struct cursor at = {.desc = queue->desc, .slots = slots, .entry = queue->free_head};
+    uint32_t avail_index = queue->avail_index;
+    uint32_t free_count = queue->free_count;
     uint32_t head = at.entry;
+    const struct l4vio_request *request = requests + added;
     int refusal = L4VIO_OK;
 
-    for (const struct l4vio_request *end = requests + count; requests != end; requests++) {
-        uint32_t entries = (uint32_t)requests->readable + requests->writable;
+    for (; added != count; added++, request++) {
+        uint32_t entries = (uint32_t)request->readable + request->writable;
         if (entries - 1u >= free_count) { /* 0 is refused here too. */
             refusal = no_room(queue, entries);
             break;
         }
-        int64_t writable_bytes = write_request(&at, requests);
+        int64_t writable_bytes = write_request(&at, request);
         if (writable_bytes < 0) {
             refusal = L4VIO_EINVAL;
             break;
         }
-        slots[head].u.cookie = requests->cookie;
-        slots[head].writable_bytes = (uint32_t)writable_bytes;
-        slots[head].count = (uint16_t)entries;
-        l4vio_store16(&ring[avail_index & mask], (uint16_t)head);
-        avail_index++;
+        struct l4vio_queue_slot *slot = &slots[head];
+        slot->u.cookie = request->cookie;
+        slot->writable_bytes = (uint32_t)writable_bytes;
+        slot->link = l4vio_slot_link(l4vio_slot_next(slot), entries);
+        make_available(queue, avail_index++, head);
         free_count -= entries;
         head = at.entry;
     }
-    uint16_t added = (uint16_t)(avail_index - first_index);
+    queue->free_head = (uint16_t)head;
     queue->avail_index = (uint16_t)avail_index;
     queue->free_count = (uint16_t)free_count;
-    queue->free_head = (uint16_t)head;
-    queue->in_flight = (uint16_t)(queue->in_flight + added);
-    return added ? added : refusal;
+    return added ? (int)added : refusal;
+}
+
+/* Writes a request of one buffer: nothing to link, nothing to sum up. There is room for it. */
+static inline bool write_single(const struct l4vio_queue *queue,
+                                const struct l4vio_request *request, uint32_t index, uint16_t *head,
+                                bool writable)
+{
+    const struct l4vio_buffer *buffer = request->buffers;
+    uint32_t length_bytes = buffer->length_bytes;
+    if (length_bytes == 0)
+        return false;
+
+    struct virtq_desc *desc = &queue->desc[*head];
+    l4vio_store64(&desc->addr, buffer->address);
+    l4vio_store32(&desc->len, length_bytes);
+    l4vio_store16(&desc->flags, writable ? VIRTQ_DESC_F_WRITE : 0);
+
+    struct l4vio_queue_slot *slot = &queue->slots[*head];
+    slot->u.cookie = request->cookie;
+    slot->writable_bytes = writable ? length_bytes : 0;
+    /* In between, so that compilers leave the stores to the slot apart: that is cheaper. */
+    make_available(queue, index, *head);
+    uint32_t next = slot->link; /* The entry is free: it counts 0. */
+    slot->link = l4vio_slot_link(next, 1);
+    *head = (uint16_t)next;
+    return true;
+}
+
+/*
+ * The straight path. Returns whether this is a request of one buffer; if not, nothing has happened,
+ * and add_any finds out what it is. Each direction has its own copy of the code, without a branch.
+ */
+static inline bool add_single(const struct l4vio_queue *queue, const struct l4vio_request *request,
+                              uint32_t index, uint16_t *head)
+{
+    if (request->readable == 0 && request->writable == 1)
+        return write_single(queue, request, index, head, true);
+    if (request->readable == 1 && request->writable == 0)
+        return write_single(queue, request, index, head, false);
+    return false;
+}
+
+static inline void commit_added(struct l4vio_queue *queue, uint32_t added, uint16_t head)
+{
+    queue->free_head = head;
+    queue->avail_index = (uint16_t)(queue->avail_index + added);
+    queue->free_count = (uint16_t)(queue->free_count - added);
+}
+
+__attribute__((noinline)) static int add_many(struct l4vio_queue *queue,
+                                              const struct l4vio_request *requests, unsigned count)
+{
+    const struct l4vio_request *request = requests;
+    uint32_t room = count < queue->free_count ? count : queue->free_count;
+    uint32_t index = queue->avail_index;
+    const uint32_t end = index + room;
+    uint16_t head = queue->free_head;
+
+    while (index != end && add_single(queue, request, index, &head)) {
+        index++;
+        request++;
+    }
+    unsigned added = room - (end - index);
+    commit_added(queue, added, head);
+    return added == count ? (int)count : add_any(queue, requests, added, count);
+}
+
+/* One request is done without a loop, so that nothing has to be saved for one. */
+int l4vio_split_add(struct l4vio_queue *queue, const struct l4vio_request *requests, unsigned count)
+{
+    if (count != 1)
+        return add_many(queue, requests, count);
+    uint16_t head = queue->free_head;
+    if (queue->free_count == 0 || !add_single(queue, requests, queue->avail_index, &head))
+        return add_any(queue, requests, 0, 1);
+    commit_added(queue, 1, head);
+    return 1;
 }
 
 void l4vio_split_add_chain(struct l4vio_queue *queue, uint16_t head, uint16_t count,
@@ -181,18 +260,12 @@ void l4vio_split_add_chain(struct l4vio_queue *queue, uint16_t head, uint16_t co
         id = shadow->next;
     }
     slots[first].writable_bytes = writable_bytes;
-    slots[first].count = count;
-    l4vio_store16(&avail_ring(queue)[queue->avail_index & (queue->size - 1u)], (uint16_t)first);
+    slots[first].link = l4vio_slot_link(l4vio_slot_next(&slots[first]), count);
+    make_available(queue, queue->avail_index, first);
 
     queue->avail_index++;
     queue->free_head = (uint16_t)at.entry;
     queue->free_count = (uint16_t)(queue->free_count - count);
-    queue->in_flight++;
-}
-
-void l4vio_split_publish(struct l4vio_queue *queue)
-{
-    l4vio_store16_release(&queue->avail->idx, queue->avail_index);
 }
 
 bool l4vio_split_wants_kick(const struct l4vio_queue *queue)
@@ -200,18 +273,23 @@ bool l4vio_split_wants_kick(const struct l4vio_queue *queue)
     return !l4vio_split_device_disarmed(queue);
 }
 
-/* The last entry of a chain; at the descriptor level its ids become the caller's on the way. */
-static inline struct l4vio_queue_slot *release_entries(struct l4vio_queue_slot *slots,
-                                                       struct l4vio_queue_slot *slot,
-                                                       bool descriptor_level)
+/*
+ * Puts the chain of a head in front of the free list; at the descriptor level its ids become the
+ * caller's on the way.
+ */
+static inline void put_back(struct l4vio_queue_slot *slots, struct l4vio_queue_slot *slot,
+                            uint32_t free_head, bool descriptor_level)
 {
-    for (uint32_t left = slot->count;;) {
+    uint32_t left = l4vio_slot_count(slot);
+    slot->link = l4vio_slot_next(slot); /* The head of a chain in flight no more. */
+    for (;;) {
         if (descriptor_level)
             slots[slot->u.descriptor.id].u.descriptor.link = L4VIO_ID_HELD;
         if (--left == 0)
-            return slot;
-        slot = &slots[slot->next];
+            break;
+        slot = &slots[slot->link];
     }
+    slot->link = free_head;
 }
 
 static inline void *slot_cookie(const struct l4vio_queue_slot *slot, bool descriptor_level)
@@ -219,93 +297,177 @@ static inline void *slot_cookie(const struct l4vio_queue_slot *slot, bool descri
     return descriptor_level ? (void *)(uintptr_t)slot->u.descriptor.id : slot->u.cookie;
 }
 
-/* What is wrong with an id that was refused. */
-static void break_by_id(struct l4vio_queue *queue, uint32_t id)
+/* What is not published yet is not the device's to complete. */
+static inline bool runs_ahead(const struct l4vio_queue *queue, uint16_t device_index)
 {
-    if (id >= queue->size)
-        l4vio_queue_break(queue, "used id out of range", id);
-    else
-        l4vio_queue_break(queue, "used id not in flight", id);
+    return (uint16_t)(device_index - queue->used_index) >
+           (uint16_t)(queue->published_index - queue->used_index);
 }
 
-/* A length above the writable size: the length to report, or less than 0 if it broke the queue. */
-static int64_t clamp_length(struct l4vio_queue *queue, uint32_t length, uint32_t writable_bytes)
+static int break_by_index(struct l4vio_queue *queue, uint16_t device_index)
 {
-    if (queue->strict) {
-        l4vio_queue_break(queue, "used length above the writable size", length);
-        return -1;
-    }
-    l4vio_count(&queue->counters.clamped_lengths, 1);
-    return writable_bytes;
+    return l4vio_queue_break(queue, "used index ahead of what is in flight", device_index);
+}
+
+/* What the device wrote, in private: read once. */
+struct used {
+    uint32_t id;
+    uint32_t length;
+};
+
+/* The one place that reads elements of the used ring. */
+static inline struct used read_used(const struct virtq_used_elem *ring, uint32_t slot)
+{
+    const struct virtq_used_elem *element = &ring[slot];
+    struct used used = {.id = l4vio_load32(&element->id), .length = l4vio_load32(&element->len)};
+    return used;
+}
+
+/* So many are taken; the slots say the rest. */
+static inline void commit_used(struct l4vio_queue *queue, uint32_t index, uint32_t taken,
+                               uint32_t free_head, uint32_t entries)
+{
+    queue->free_head = (uint16_t)free_head;
+    queue->free_count = (uint16_t)(queue->free_count + entries);
+    queue->used_index = (uint16_t)index;
+    l4vio_count(&queue->counters.completed, taken);
+}
+
+/* Breaks the queue by an element that was refused; says what is wrong with it. */
+static void break_by_element(struct l4vio_queue *queue, struct used used)
+{
+    if (used.id > queue->mask)
+        l4vio_queue_break(queue, "used id out of range", used.id);
+    else if (l4vio_slot_count(&queue->slots[used.id]) == 0)
+        l4vio_queue_break(queue, "used id not in flight", used.id);
+    else
+        l4vio_queue_break(queue, "used length above the writable size", used.length);
 }
 
 /*
- * The one place that reads the used ring, for both levels (the flag is a constant in both callers).
- * Everything the device wrote is read once, into a local, and checked before it is used.
+ * Takes `count` elements, at least one, of which the first is read already. All checks, and for both
+ * levels (the flag is a constant in both callers). `before` have been taken by the same call. An id
+ * is masked besides, so that not even a mispredicted check looks outside the slots.
  */
-__attribute__((always_inline)) static inline int take_used(struct l4vio_queue *queue,
-                                                           struct l4vio_completion *completions,
-                                                           unsigned max, bool descriptor_level)
+__attribute__((always_inline)) static inline int take_any(struct l4vio_queue *queue,
+                                                          struct l4vio_completion *completion,
+                                                          uint32_t before, uint32_t count,
+                                                          struct used used, bool descriptor_level)
 {
-    const uint32_t mask = queue->size - 1u;
     const struct virtq_used_elem *ring = used_ring(queue);
-    struct l4vio_queue_slot *slots = queue->slots;
-    const uint16_t first_index = queue->used_index;
-    uint16_t device_index = l4vio_load16_acquire(&queue->used->idx);
-    uint32_t pending = (uint16_t)(device_index - first_index);
-    /* What is not published yet is not the device's to complete. */
-    uint32_t unpublished = (uint16_t)(queue->avail_index - queue->published_index);
-
-    if (pending + unpublished > queue->in_flight)
-        return l4vio_queue_break(queue, "used index ahead of what is in flight", device_index);
-
-    uint32_t used_index = first_index;
-    uint32_t end_index = first_index + (max < pending ? max : pending);
+    const uint32_t first_index = queue->used_index;
     uint32_t free_head = queue->free_head;
-    uint32_t free_count = queue->free_count;
-    for (; used_index != end_index; used_index++, completions++) {
-        const struct virtq_used_elem *element = &ring[used_index & mask];
-        uint32_t id = l4vio_load32(&element->id);
-        uint32_t length = l4vio_load32(&element->len);
-        struct l4vio_queue_slot *slot = &slots[id & mask];
-        uint32_t count = slot->count;
+    uint32_t index = first_index;
+    uint32_t entries = 0;
 
-        if (id > mask || count == 0) {
-            break_by_id(queue, id);
+    for (;; used = read_used(ring, index & queue->mask)) {
+        struct l4vio_queue_slot *slot = &queue->slots[used.id & queue->mask];
+        uint32_t chain = l4vio_slot_count(slot);
+        if (used.id > queue->mask || chain == 0)
             break;
-        }
-        if (length > slot->writable_bytes) {
-            int64_t clamped = clamp_length(queue, length, slot->writable_bytes);
-            if (clamped < 0)
+        completion->length_bytes = used.length;
+        if (used.length > slot->writable_bytes) {
+            if (queue->strict)
                 break;
-            length = (uint32_t)clamped;
+            completion->length_bytes = slot->writable_bytes;
+            l4vio_count(&queue->counters.clamped_lengths, 1);
         }
-        completions->cookie = slot_cookie(slot, descriptor_level);
-        completions->length_bytes = length;
-
-        release_entries(slots, slot, descriptor_level)->next = (uint16_t)free_head;
-        slot->count = 0;
-        free_head = id;
-        free_count += count;
+        completion->cookie = slot_cookie(slot, descriptor_level);
+        completion++;
+        put_back(queue->slots, slot, free_head, descriptor_level);
+        entries += chain;
+        free_head = used.id;
+        if (++index == first_index + count)
+            break;
     }
-    uint16_t taken = (uint16_t)(used_index - first_index);
-    queue->used_index = (uint16_t)used_index;
-    queue->free_head = (uint16_t)free_head;
-    queue->free_count = (uint16_t)free_count;
-    queue->in_flight = (uint16_t)(queue->in_flight - taken);
-    l4vio_count(&queue->counters.completed, taken);
-    return taken ? taken : queue->broken;
+    uint32_t taken = index - first_index;
+    commit_used(queue, index, taken, free_head, entries);
+    if (taken != count)
+        break_by_element(queue, used);
+    taken += before;
+    return taken ? (int)taken : queue->broken;
+}
+
+__attribute__((noinline)) static int take_rest(struct l4vio_queue *queue,
+                                               struct l4vio_completion *completions,
+                                               uint32_t before, uint32_t count, uint32_t id,
+                                               uint32_t length)
+{
+    struct used used = {.id = id, .length = length};
+    return take_any(queue, completions, before, count, used, false);
+}
+
+/*
+ * The straight path: a request of one buffer that comes back as it should. Returns whether it was; if
+ * not, nothing has happened, and take_any finds out what it is, from what was read.
+ */
+static inline bool take_single(const struct l4vio_queue *queue, struct used used,
+                               struct l4vio_completion *completion, uint32_t free_head)
+{
+    struct l4vio_queue_slot *slot = &queue->slots[used.id & queue->mask];
+    if (used.id > queue->mask || l4vio_slot_count(slot) != 1 || used.length > slot->writable_bytes)
+        return false;
+    completion->cookie = slot->u.cookie;
+    completion->length_bytes = used.length;
+    slot->link = free_head;
+    return true;
+}
+
+/* `count` is not 0. */
+__attribute__((noinline)) static int take_many(struct l4vio_queue *queue,
+                                               struct l4vio_completion *completions, uint32_t count)
+{
+    uint32_t free_head = queue->free_head;
+    uint32_t index = queue->used_index;
+    const uint32_t end = index + count;
+    const struct virtq_used_elem *ring = used_ring(queue);
+    struct used used;
+
+    do {
+        used = read_used(ring, index & queue->mask);
+        if (!take_single(queue, used, completions, free_head))
+            break;
+        free_head = used.id;
+        completions++;
+    } while (++index != end);
+    uint32_t left = end - index;
+    commit_used(queue, index, count - left, free_head, count - left);
+    if (left == 0)
+        return (int)count;
+    return take_rest(queue, completions, count - left, left, used.id, used.length);
 }
 
 int l4vio_split_get_used(struct l4vio_queue *queue, struct l4vio_completion *completions,
                          unsigned max)
 {
-    return take_used(queue, completions, max, false);
+    uint16_t device_index = l4vio_load16_acquire(&queue->used->idx);
+    uint32_t index = queue->used_index;
+    uint32_t pending = (uint16_t)(device_index - index);
+    if (runs_ahead(queue, device_index))
+        return break_by_index(queue, device_index);
+    if (max < pending)
+        pending = max;
+    if (pending == 0)
+        return 0;
+    if (pending != 1)
+        return take_many(queue, completions, pending);
+
+    struct used used = read_used(used_ring(queue), index & queue->mask);
+    if (!take_single(queue, used, completions, queue->free_head))
+        return take_rest(queue, completions, 0, 1, used.id, used.length);
+    commit_used(queue, index + 1u, 1, used.id, 1);
+    return 1;
 }
 
 int l4vio_split_get_used_chain(struct l4vio_queue *queue, struct l4vio_completion *completion)
 {
-    return take_used(queue, completion, 1, true);
+    uint16_t device_index = l4vio_load16_acquire(&queue->used->idx);
+    if (runs_ahead(queue, device_index))
+        return break_by_index(queue, device_index);
+    if (device_index == queue->used_index)
+        return 0;
+    return take_any(queue, completion, 0, 1,
+                    read_used(used_ring(queue), queue->used_index & queue->mask), true);
 }
 
 bool l4vio_split_has_used(const struct l4vio_queue *queue)
@@ -329,10 +491,9 @@ void *l4vio_split_take_back(struct l4vio_queue *queue, uint16_t entry)
     struct l4vio_queue_slot *slot = &queue->slots[entry];
     void *cookie = slot_cookie(slot, descriptor_level);
 
-    release_entries(queue->slots, slot, descriptor_level)->next = queue->free_head;
+    queue->free_count = (uint16_t)(queue->free_count + l4vio_slot_count(slot));
+    put_back(queue->slots, slot, queue->free_head, descriptor_level);
     queue->free_head = entry;
-    queue->free_count = (uint16_t)(queue->free_count + slot->count);
-    queue->in_flight--;
-    slot->count = 0;
+    queue->avail_index--;
     return cookie;
 }

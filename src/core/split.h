@@ -7,6 +7,7 @@
 #ifndef L4VIO_SPLIT_H
 #define L4VIO_SPLIT_H
 
+#include "core/ordering.h"
 #include "core/queue_state.h"
 
 /* Writes every byte of the three areas and puts the indexes and the free list to their first state. */
@@ -24,7 +25,10 @@ void l4vio_split_add_chain(struct l4vio_queue *queue, uint16_t head, uint16_t co
                            uint32_t writable_bytes);
 
 /* Shows what was added to the device. */
-void l4vio_split_publish(struct l4vio_queue *queue);
+static inline void l4vio_split_publish(struct l4vio_queue *queue)
+{
+    l4vio_store16_release(&queue->avail->idx, queue->avail_index);
+}
 
 /* Does the device want a notification for what was published? The caller has done the barrier. */
 bool l4vio_split_wants_kick(const struct l4vio_queue *queue);

@@ -190,7 +190,7 @@ static void device_that_may_go_on_keeps_its_queues(void **state)
 static void device_that_may_go_on_keeps_its_memory(void **state)
 {
     struct fake_transport *fake = fake_transport_new();
-    struct l4vio_queue queue = {.live = true, .in_flight = 1};
+    struct l4vio_queue queue = {.live = true, .avail_index = 1};
     struct l4vio_region region;
     (void)state;
     fake->properties.stops_on_reset = false;
