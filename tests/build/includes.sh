@@ -32,7 +32,7 @@ trap 'rm -f "$scratch"' EXIT
 checked=
 
 ring=$(public 'error|trace|virtqueue|wire/ring')
-driver="$ring|$(public 'descriptors|driver|features|platform|queue|transport|wire/status')"
+driver="$ring|$(public 'descriptors|driver|driver_wait|features|platform|queue|transport|wire/status')"
 device="$ring|$(public 'device|device_memory|device_queue|features|platform|transport|wire/status')"
 l4="$ring|$(public 'features|l4|platform|transport|wire/(l4_page|status)')"
 both="$device|$l4|$(public 'device_page|loopback')"
