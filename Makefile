@@ -4,7 +4,7 @@
 PREFIX ?= /usr/local
 BUILD  := build/release
 
-.PHONY: all demo test bench soak format lint docs install clean help
+.PHONY: all demo test bench bench-instructions soak format lint docs install clean help
 
 all: ## Build the library and the tool (build/release)
 	@scripts/setup build
@@ -22,6 +22,10 @@ bench: ## Run the benchmarks
 	@scripts/build release
 	@if [ -x scripts/bench ]; then scripts/bench; \
 	else for b in $(BUILD)/bench/*; do [ ! -x "$$b" ] || "$$b" || exit 1; done; fi
+
+bench-instructions: ## Count instructions per request, compare with the record
+	@scripts/setup bench
+	@scripts/bench-instructions
 
 soak: ## Stress tests for SOAK_MINUTES (10) under the sanitizers
 	@scripts/soak
@@ -43,4 +47,4 @@ clean: ## Remove everything built
 	rm -rf build
 
 help: ## Show these targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 28
