@@ -169,7 +169,7 @@ __attribute__((noinline)) static int add_any(struct l4vio_queue *queue,
 
 /* Writes a request of one buffer: nothing to link, nothing to sum up. There is room for it. */
 static inline bool write_single(const struct l4vio_queue *queue,
-                                const struct l4vio_request *request, uint32_t index, uint16_t *head,
+                                const struct l4vio_request *request, uint32_t index, uint32_t *head,
                                 bool writable)
 {
     const struct l4vio_buffer *buffer = request->buffers;
@@ -177,19 +177,21 @@ static inline bool write_single(const struct l4vio_queue *queue,
     if (length_bytes == 0)
         return false;
 
+    make_available(queue, index, *head);
     struct virtq_desc *desc = &queue->desc[*head];
+    struct l4vio_queue_slot *slot = &queue->slots[*head];
+    /*
+     * The link first: the next request waits for it, and a load just behind a store to the same place
+     * in another page (the descriptor may be that) waits as well on some machines.
+     */
+    *head = l4vio_slot_next(slot);
+    slot->link = l4vio_slot_link(*head, 1);
+
     l4vio_store64(&desc->addr, buffer->address);
     l4vio_store32(&desc->len, length_bytes);
     l4vio_store16(&desc->flags, writable ? VIRTQ_DESC_F_WRITE : 0);
-
-    struct l4vio_queue_slot *slot = &queue->slots[*head];
     slot->u.cookie = request->cookie;
     slot->writable_bytes = writable ? length_bytes : 0;
-    /* In between, so that compilers leave the stores to the slot apart: that is cheaper. */
-    make_available(queue, index, *head);
-    uint32_t next = slot->link; /* The entry is free: it counts 0. */
-    slot->link = l4vio_slot_link(next, 1);
-    *head = (uint16_t)next;
     return true;
 }
 
@@ -198,7 +200,7 @@ static inline bool write_single(const struct l4vio_queue *queue,
  * and add_any finds out what it is. Each direction has its own copy of the code, without a branch.
  */
 static inline bool add_single(const struct l4vio_queue *queue, const struct l4vio_request *request,
-                              uint32_t index, uint16_t *head)
+                              uint32_t index, uint32_t *head)
 {
     if (request->readable == 0 && request->writable == 1)
         return write_single(queue, request, index, head, true);
@@ -207,9 +209,9 @@ static inline bool add_single(const struct l4vio_queue *queue, const struct l4vi
     return false;
 }
 
-static inline void commit_added(struct l4vio_queue *queue, uint32_t added, uint16_t head)
+static inline void commit_added(struct l4vio_queue *queue, uint32_t added, uint32_t head)
 {
-    queue->free_head = head;
+    queue->free_head = (uint16_t)head;
     queue->avail_index = (uint16_t)(queue->avail_index + added);
     queue->free_count = (uint16_t)(queue->free_count - added);
 }
@@ -221,7 +223,7 @@ __attribute__((noinline)) static int add_many(struct l4vio_queue *queue,
     uint32_t room = count < queue->free_count ? count : queue->free_count;
     uint32_t index = queue->avail_index;
     const uint32_t end = index + room;
-    uint16_t head = queue->free_head;
+    uint32_t head = queue->free_head;
 
     while (index != end && add_single(queue, request, index, &head)) {
         index++;
@@ -237,7 +239,7 @@ int l4vio_split_add(struct l4vio_queue *queue, const struct l4vio_request *reque
 {
     if (count != 1)
         return add_many(queue, requests, count);
-    uint16_t head = queue->free_head;
+    uint32_t head = queue->free_head;
     if (queue->free_count == 0 || !add_single(queue, requests, queue->avail_index, &head))
         return add_any(queue, requests, 0, 1);
     commit_added(queue, 1, head);
