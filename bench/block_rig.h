@@ -7,6 +7,7 @@
 #define L4VIO_BENCH_BLOCK_RIG_H
 
 #include <l4vio/backends.h>
+#include <l4vio/block_service.h>
 #include <l4vio/l4_unix.h>
 #include <l4vio/session.h>
 
@@ -34,9 +35,11 @@ static inline void rig_serve(const char *path, uint64_t size_bytes, uint64_t spi
 {
     struct l4vio_error error = {0, "", 0};
     struct l4vio_l4_server_config config = {.path = path, .spin_ns = spin_ns};
+    struct l4vio_block_service_config block = {.id = NULL};
     struct l4vio_l4_server *server;
-    rig_check(l4vio_memory_backend_open(size_bytes, &config.backend, &error), "store", &error);
-    memset(l4vio_memory_backend_bytes(&config.backend), 0x5a, size_bytes);
+    rig_check(l4vio_memory_backend_open(size_bytes, &block.backend, &error), "store", &error);
+    memset(l4vio_memory_backend_bytes(&block.backend), 0x5a, size_bytes);
+    rig_check(l4vio_block_service_open(&block, &config.service, &error), "service", &error);
     rig_check(l4vio_l4_server_open(&config, &server, &error), "serve", &error);
     if (write(ready, "r", 1) != 1)
         _exit(1);

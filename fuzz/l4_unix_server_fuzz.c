@@ -18,6 +18,7 @@
 
 #include "core/ordering.h"
 #include "l4vio/backends.h"
+#include "l4vio/block_service.h"
 #include "l4vio/wire/status.h"
 #include "transports/l4_unix/server.h"
 
@@ -45,6 +46,7 @@ struct peer {
 
 static struct l4vio_l4_server *server;
 static struct l4vio_block_backend store;
+static struct l4vio_service service;
 static int kinds[KINDS]; /* Descriptors to pass; the first two are right for something. */
 static uint8_t *memory;  /* Of the first one. */
 
@@ -94,11 +96,12 @@ static void make_server(void)
     memcpy(path, folder, sizeof(folder));
     memcpy(path + sizeof(folder) - 1, "/socket", 8);
     check(l4vio_memory_backend_open(STORE_BYTES, &store, NULL) == 0);
+    struct l4vio_block_service_config block = {
+        .backend = store, .queue_count = QUEUES, .queue_size_max = QUEUE_SIZE};
+    check(l4vio_block_service_open(&block, &service, NULL) == 0);
     struct l4vio_l4_server_config config = {
         .path = path,
-        .backend = store,
-        .queue_count = QUEUES,
-        .queue_size_max = QUEUE_SIZE,
+        .service = service,
         .cmd_mode = true,
         .quotas = {.clients = PEERS, .regions = 4, .mapped_bytes = 4 * (uint64_t)MEMORY_BYTES},
     };
@@ -253,7 +256,7 @@ static void bring_up(const struct peer *peer)
     if (client_of(peer) != client || client->state != L4VIO_CLIENT_READY)
         return;
     for (unsigned i = 0; i < L4VIO_FEATURE_WORDS; i++)
-        l4vio_store32(&header->driver_features_map[i], client->block.device.config.offered.word[i]);
+        l4vio_store32(&header->driver_features_map[i], client->device->config.offered.word[i]);
     memset(memory, 0, QUEUES * QUEUE_BYTES);
     send_call(peer, L4VIO_CALL_REGISTER_DS, 0, 0, MEMORY_BYTES, kinds[0]);
     send_call(peer, L4VIO_UNIX_ICU_BIND, 0, 0, 0, kinds[1]);

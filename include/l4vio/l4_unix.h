@@ -10,10 +10,9 @@
 #ifndef L4VIO_L4_UNIX_H
 #define L4VIO_L4_UNIX_H
 
-#include "block_backend.h"
-#include "device_block.h"
 #include "l4.h"
 #include "linux.h"
+#include "service.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -62,20 +61,15 @@ struct l4vio_l4_quotas {
 
 /** How to serve. Zero what is not used. */
 struct l4vio_l4_server_config {
-    const char *path;                   /**< Socket path; created with mode 0600. */
-    struct l4vio_block_backend backend; /**< The store, shared by all clients. */
-    bool read_only;                     /**< Offer RO. */
-    const char *id;                     /**< Identity text, at most 20 bytes; NULL: "l4vio". */
-    uint32_t queue_count;               /**< 1 to 64; 0: 1. */
-    uint16_t queue_size_max;            /**< A power of two; 0: 256. */
-    bool thread_per_queue;              /**< Serve each queue from a thread of its own. */
-    bool cmd_mode;                      /**< Offer feature 160. */
-    uint64_t spin_ns;                   /**< Look for this long before sleeping; 0: none. */
-    struct l4vio_features refused;      /**< Features not to offer. */
-    const uint32_t *allowed_uids;       /**< NULL: only the server's own uid (and root). */
-    unsigned allowed_uid_count;         /**< Number of them. */
-    struct l4vio_l4_quotas quotas;      /**< Limits. */
-    const struct l4vio_trace *trace;    /**< Hook or NULL; may be called from several threads. */
+    const char *path;                /**< Socket path; created with mode 0600. */
+    struct l4vio_service service;    /**< What to serve; at most 64 queues. */
+    bool thread_per_queue;           /**< Serve each queue from a thread of its own. */
+    bool cmd_mode;                   /**< Offer feature 160. */
+    uint64_t spin_ns;                /**< Look for this long before sleeping; 0: none. */
+    const uint32_t *allowed_uids;    /**< NULL: only the server's own uid (and root). */
+    unsigned allowed_uid_count;      /**< Number of them. */
+    struct l4vio_l4_quotas quotas;   /**< Limits. */
+    const struct l4vio_trace *trace; /**< Hook or NULL; may be called from several threads. */
     /** Optional: one line per event worth telling (client came, went, was refused, and why). */
     void (*log)(void *self, const char *line);
     void *log_self;       /**< First argument. */
@@ -97,13 +91,13 @@ struct l4vio_l4_server_counters {
 
 /**
  * Creates the socket and listens.
- * @param config copied; what it points to is borrowed
+ * @param config copied; what it points to is borrowed, the service until l4vio_l4_server_close
  * @param out    filled; end it with l4vio_l4_server_close
  * @param error  filled on failure, may be NULL
  * @retval L4VIO_OK     listening
  * @retval L4VIO_EEXIST the path is in use by a live server, or is not a socket (a stale socket is
  *                      replaced)
- * @retval L4VIO_EINVAL path too long, counts out of range
+ * @retval L4VIO_EINVAL path too long, counts out of range, the service lacks what it must have
  * @retval L4VIO_EACCES the path cannot be created
  */
 int l4vio_l4_server_open(const struct l4vio_l4_server_config *config, struct l4vio_l4_server **out,

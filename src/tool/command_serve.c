@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* serve block */
 #include <l4vio/backends.h>
+#include <l4vio/block_service.h>
 #include <l4vio/l4_unix.h>
 #include <l4vio/names.h>
 #include <l4vio/wire/status.h>
@@ -263,22 +264,35 @@ static void log_line(void *self, const char *line)
     fprintf(stderr, "l4vio: %s\n", line);
 }
 
-static int open_server(const struct l4vio_block_backend *backend, struct l4vio_l4_server **server)
+static int open_service(const struct l4vio_block_backend *backend, struct l4vio_service *service)
+{
+    struct l4vio_block_service_config config = {
+        .backend = *backend,
+        .read_only = settings.read_only,
+        .id = settings.id,
+        .queue_count = (uint32_t)settings.queues,
+        .queue_size_max = (uint16_t)settings.queue_size,
+        .refused = settings.refused,
+    };
+    struct l4vio_error error = {0};
+    char text[200];
+    if (l4vio_block_service_open(&config, service, &error) == 0)
+        return TOOL_OK;
+    l4vio_error_format(&error, text, sizeof text);
+    return complain(TOOL_FAILED, "cannot serve: %s", text);
+}
+
+static int open_server(const struct l4vio_service *service, struct l4vio_l4_server **server)
 {
     struct l4vio_l4_server_config config;
     struct l4vio_error error = {0};
     char text[200];
     memset(&config, 0, sizeof config);
     config.path = settings.listen + 3;
-    config.backend = *backend;
-    config.read_only = settings.read_only;
-    config.id = settings.id;
-    config.queue_count = (uint32_t)settings.queues;
-    config.queue_size_max = (uint16_t)settings.queue_size;
+    config.service = *service;
     config.thread_per_queue = settings.threads;
     config.cmd_mode = settings.cmd_mode;
     config.spin_ns = settings.spin_ns;
-    config.refused = settings.refused;
     config.allowed_uids = settings.uid_count ? settings.uids : NULL;
     config.allowed_uid_count = settings.uid_count;
     config.quotas.clients = (unsigned)settings.clients;
@@ -338,32 +352,43 @@ static void tell_counters(const struct l4vio_l4_server *server)
             counters.device_failures);
 }
 
+static int serve(const struct l4vio_block_backend *backend, const struct l4vio_service *service)
+{
+    struct l4vio_l4_server *server = NULL;
+    struct l4vio_error error = {0};
+    char text[200];
+    int result = open_server(service, &server);
+    if (result != TOOL_OK)
+        return result;
+    signals_stop_server(server, settings.listen + 3);
+    result = announce(backend);
+    if (result == TOOL_OK && l4vio_l4_server_run(server, &error) < 0) {
+        l4vio_error_format(&error, text, sizeof text);
+        result = complain(TOOL_FAILED, "cannot serve any longer: %s", text);
+    }
+    signals_stop_server(NULL, settings.listen + 3);
+    if (settings.verbose)
+        tell_counters(server);
+    l4vio_l4_server_close(server);
+    signals_stop_server(NULL, NULL);
+    return result;
+}
+
 static int run(char **arguments)
 {
     (void)arguments;
     struct l4vio_block_backend backend;
-    struct l4vio_l4_server *server = NULL;
-    struct l4vio_error error = {0};
-    char text[200];
+    struct l4vio_service service;
     int result = check_settings();
     if (result != TOOL_OK)
         return result;
     result = open_store(&backend);
     if (result != TOOL_OK)
         return result;
-    result = open_server(&backend, &server);
+    result = open_service(&backend, &service);
     if (result == TOOL_OK) {
-        signals_stop_server(server, settings.listen + 3);
-        result = announce(&backend);
-        if (result == TOOL_OK && l4vio_l4_server_run(server, &error) < 0) {
-            l4vio_error_format(&error, text, sizeof text);
-            result = complain(TOOL_FAILED, "cannot serve any longer: %s", text);
-        }
-        signals_stop_server(NULL, settings.listen + 3);
-        if (settings.verbose)
-            tell_counters(server);
-        l4vio_l4_server_close(server);
-        signals_stop_server(NULL, NULL);
+        result = serve(&backend, &service);
+        l4vio_block_service_close(&service);
     }
     close_store(&backend);
     return result;

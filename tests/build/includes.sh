@@ -46,7 +46,7 @@ check src/devices "$device|$(public 'device_.*|block_backend|wire/(block|l4_page
 check src/transports/l4 "$l4|$memory|src/transports/l4/.*"
 check src/transports/loopback "$both|$memory"
 check src/platforms/loopback "$both|$memory"
-check src/transports/l4_unix "$both|$(public 'device_block|block_backend|l4_unix|linux|wire/(block|l4_unix)')|$memory|src/platforms/linux/.*|src/transports/l4_unix/.*"
+check src/transports/l4_unix "$both|$(public 'l4_unix|linux|service|wire/l4_unix')|$memory|src/platforms/linux/.*|src/transports/l4_unix/.*"
 check src/platforms/linux "$(public 'error|linux|platform')|src/platforms/linux/.*"
 check src/backends "$ring|$(public 'backends|block_backend|device_(memory|queue)')|src/backends/.*"
 check src/host 'include/l4vio/.*|src/host/.*'

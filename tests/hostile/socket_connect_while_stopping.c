@@ -25,7 +25,7 @@ static void client_in_the_backlog_does_not_keep_the_server(void **state)
     for (int threads = 0; threads < 2; threads++) {
         socket_server_init(&server);
         server.config.thread_per_queue = threads;
-        assert_int_equal(l4vio_l4_server_open(&server.config, &server.server, NULL), 0);
+        socket_server_open(&server);
         for (int i = 0; i < PEERS; i++) {
             peers[i] = peer_connect(server.path);
             assert_true(peer_send(peers[i], &hello, sizeof(hello), NULL, 0));

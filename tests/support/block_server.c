@@ -26,11 +26,13 @@ static void open_server(struct block_server *server, const struct block_server_o
                      : l4vio_memory_backend_open(options->size_bytes, &server->backend, &error);
     if (result)
         fail("store", &error);
+    struct l4vio_block_service_config block = {
+        .backend = server->backend, .id = "test", .queue_count = options->queue_count};
+    if (l4vio_block_service_open(&block, &server->service, &error))
+        fail("service", &error);
     struct l4vio_l4_server_config config = {
         .path = server->path,
-        .backend = server->backend,
-        .id = "test",
-        .queue_count = options->queue_count,
+        .service = server->service,
         .thread_per_queue = options->thread_per_queue,
         .cmd_mode = options->cmd_mode,
         .spin_ns = options->spin_ns,
@@ -43,6 +45,7 @@ static void open_server(struct block_server *server, const struct block_server_o
 static void close_server(struct block_server *server)
 {
     l4vio_l4_server_close(server->server);
+    l4vio_block_service_close(&server->service);
     if (server->has_image)
         l4vio_file_backend_close(&server->backend);
     else

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include <l4vio/backends.h>
+#include <l4vio/block_service.h>
 #include <l4vio/l4_unix.h>
 
 struct block_server_options {
@@ -33,6 +34,7 @@ struct block_server {
     bool in_thread;
     struct l4vio_l4_server *server;
     struct l4vio_block_backend backend;
+    struct l4vio_service service;
     bool has_image;
 };
 

@@ -31,7 +31,7 @@ void socket_server_init(struct socket_server *server)
     snprintf(server->path, sizeof(server->path), "%s/socket", server->folder);
     assert_int_equal(l4vio_memory_backend_open(SOCKET_STORE_BYTES, &server->store, NULL), 0);
     server->config.path = server->path;
-    server->config.backend = server->store;
+    server->block.backend = server->store;
     server->config.log = take_line;
     server->config.log_self = server;
 }
@@ -44,12 +44,22 @@ static void *run(void *argument)
     return NULL;
 }
 
-void socket_server_start(struct socket_server *server)
+void socket_server_open(struct socket_server *server)
 {
     struct l4vio_error error = {0};
 
+    if (!server->config.service.ops) {
+        if (l4vio_block_service_open(&server->block, &server->block_service, &error) != 0)
+            fail_msg("service: %s (%llu)", error.text, (unsigned long long)error.value);
+        server->config.service = server->block_service;
+    }
     if (l4vio_l4_server_open(&server->config, &server->server, &error) != 0)
         fail_msg("server: %s (%llu)", error.text, (unsigned long long)error.value);
+}
+
+void socket_server_start(struct socket_server *server)
+{
+    socket_server_open(server);
     socket_server_run(server);
 }
 
@@ -69,6 +79,10 @@ void socket_server_stop(struct socket_server *server)
     }
     l4vio_l4_server_close(server->server);
     server->server = NULL;
+    if (server->block_service.ops) {
+        l4vio_block_service_close(&server->block_service);
+        server->config.service = server->block_service;
+    }
 }
 
 void socket_server_end(struct socket_server *server)

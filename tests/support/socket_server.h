@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A server of the l4 socket transport for tests: a memory store, a thread, a socket in a folder of its own. */
+/*
+ * A server of the l4 socket transport for tests: block devices over a memory store, or any other service,
+ * a thread, a socket in a folder of its own.
+ */
 #ifndef SOCKET_SERVER_H
 #define SOCKET_SERVER_H
 
@@ -8,12 +11,15 @@
 #include <stddef.h>
 
 #include <l4vio/backends.h>
+#include <l4vio/block_service.h>
 #include <l4vio/l4_unix.h>
 
 #define SOCKET_STORE_BYTES (UINT64_C(4) << 20)
 
 struct socket_server {
-    struct l4vio_l4_server_config config; /* Filled by the test before start; zeroed by init. */
+    struct l4vio_l4_server_config config;    /* Filled by the test before start; zeroed by init. */
+    struct l4vio_block_service_config block; /* Likewise; for a server without another service. */
+    struct l4vio_service block_service;
     struct l4vio_block_backend store;
     struct l4vio_l4_server *server;
     pthread_t thread;
@@ -27,6 +33,8 @@ struct socket_server {
 
 /* Makes folder and store. */
 void socket_server_init(struct socket_server *server);
+/* Opens it; socket_server_run and socket_server_stop follow. Fails the test if that does not work. */
+void socket_server_open(struct socket_server *server);
 /* Opens and runs it; fails the test if that does not work. */
 void socket_server_start(struct socket_server *server);
 /* Runs a server that the test has opened itself. */

@@ -148,7 +148,7 @@ static void several_clients_and_queues_in_one_event_loop(void **state)
 
     (void)state;
     socket_server_init(&server);
-    server.config.queue_count = 4;
+    server.block.queue_count = 4;
     several_clients(&server, 4, 24);
     socket_server_end(&server);
 }
@@ -159,7 +159,7 @@ static void several_clients_with_a_thread_per_queue(void **state)
 
     (void)state;
     socket_server_init(&server);
-    server.config.queue_count = 4;
+    server.block.queue_count = 4;
     server.config.thread_per_queue = true;
     several_clients(&server, 4, 24);
     socket_server_end(&server);
@@ -171,7 +171,7 @@ static void spinning_server_serves_and_sleeps(void **state)
 
     (void)state;
     socket_server_init(&server);
-    server.config.queue_count = 2;
+    server.block.queue_count = 2;
     server.config.spin_ns = 200000;
     several_clients(&server, 2, 16);
     socket_server_end(&server);
@@ -190,8 +190,8 @@ static void serve_a_file(bool threads)
     assert_int_equal(ftruncate(fd, (off_t)SOCKET_STORE_BYTES), 0);
     close(fd);
     assert_int_equal(l4vio_file_backend_open(image, false, L4VIO_FILE_ENGINE_AUTO, &file, NULL), 0);
-    server.config.backend = file;
-    server.config.queue_count = 2;
+    server.block.backend = file;
+    server.block.queue_count = 2;
     server.config.thread_per_queue = threads;
     several_clients(&server, 2, 16);
     socket_server_stop(&server);
@@ -238,7 +238,7 @@ static void one_queue_is_reset_while_the_other_works(void **state)
 
     (void)state;
     socket_server_init(&server);
-    server.config.queue_count = 2;
+    server.block.queue_count = 2;
     socket_server_start(&server);
     assert_int_equal(socket_driver_open(&driver, server.path, 2), 0);
     write_then_read(&driver, 1, 5);
@@ -310,7 +310,7 @@ static void killed_client_leaves_nothing_behind(void **state)
 
     (void)state;
     socket_server_init(&server);
-    server.config.queue_count = 2;
+    server.block.queue_count = 2;
     pid_t server_child;
     int stop[2];
     int report[2];

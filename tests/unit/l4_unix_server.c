@@ -21,6 +21,28 @@
 #include "socket_server.h"
 #include "usage.h"
 
+static int make_nothing(void *self, const struct l4vio_service_client *client, void **instance,
+                        struct l4vio_device **device, struct l4vio_error *error)
+{
+    (void)self, (void)client, (void)instance, (void)device;
+    return l4vio_fail(error, L4VIO_EBUSY, "nothing is served", 0);
+}
+
+static void destroy_nothing(void *self, void *instance)
+{
+    (void)self, (void)instance;
+}
+
+static unsigned process_nothing(void *instance, uint32_t queue, unsigned max)
+{
+    (void)instance, (void)queue, (void)max;
+    return 0;
+}
+
+static const struct l4vio_service_ops nothing_ops = {
+    .create = make_nothing, .destroy = destroy_nothing, .process = process_nothing};
+static const struct l4vio_service unused_service = {.ops = &nothing_ops, .queue_count = 1};
+
 static int open_server(const struct l4vio_l4_server_config *config)
 {
     struct l4vio_l4_server *server = NULL;
@@ -101,6 +123,7 @@ static void other_files_are_left_alone(void **state)
 
     (void)state;
     socket_server_init(&server);
+    server.config.service = unused_service;
     int fd = open(server.path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
     assert_int_equal(write(fd, "data", 4), 4);
     close(fd);
@@ -135,6 +158,7 @@ static void bad_configurations_are_refused(void **state)
 
     (void)state;
     socket_server_init(&server);
+    server.config.service = unused_service;
     config = server.config;
     memset(long_path, 'x', sizeof(long_path) - 1);
     long_path[sizeof(long_path) - 1] = '\0';
@@ -145,13 +169,16 @@ static void bad_configurations_are_refused(void **state)
     config.path = "/nonexistent/folder/socket";
     assert_int_equal(open_server(&config), L4VIO_ENOENT);
     config = server.config;
-    config.queue_count = 65;
+    config.service.queue_count = 65;
+    assert_int_equal(open_server(&config), L4VIO_EINVAL);
+    config.service.queue_count = 0;
     assert_int_equal(open_server(&config), L4VIO_EINVAL);
     config = server.config;
-    config.queue_size_max = 100;
+    config.service.ops = NULL;
     assert_int_equal(open_server(&config), L4VIO_EINVAL);
-    config = server.config;
-    config.id = "longer than twenty bytes";
+    struct l4vio_service_ops lacking = *server.config.service.ops;
+    config.service.ops = &lacking;
+    lacking.process = NULL;
     assert_int_equal(open_server(&config), L4VIO_EINVAL);
     socket_server_end(&server);
 }
@@ -165,7 +192,7 @@ static void sixty_four_queues_are_served(void **state)
     (void)state;
     for (int threads = 0; threads < 2; threads++) {
         socket_server_init(&server);
-        server.config.queue_count = 64;
+        server.block.queue_count = 64;
         server.config.thread_per_queue = threads;
         socket_server_start(&server);
         assert_int_equal(connect_client(server.path), 0);
@@ -242,7 +269,7 @@ static void each_call_has_its_error_codes(void **state)
 
     (void)state;
     socket_server_init(&server);
-    server.config.queue_count = 2;
+    server.block.queue_count = 2;
     server.config.quotas.regions = 4;
     server.config.quotas.mapped_bytes = 1 << 20;
     socket_server_start(&server);

@@ -150,8 +150,8 @@ static void start(struct socket_server *server, struct slow_store *store, bool t
     pthread_mutex_init(&store->lock, NULL);
     atomic_init(&store->held, 0);
     socket_server_init(server);
-    server->config.backend = (struct l4vio_block_backend){.ops = &slow_ops, .self = store};
-    server->config.queue_count = queues;
+    server->block.backend = (struct l4vio_block_backend){.ops = &slow_ops, .self = store};
+    server->block.queue_count = queues;
     server->config.thread_per_queue = threads;
     socket_server_start(server);
 }

@@ -30,7 +30,7 @@ static int setup(void **state)
     static struct fixture fixture;
     memset(&fixture, 0, sizeof fixture);
     socket_server_init(&fixture.server);
-    fixture.server.config.queue_count = 3;
+    fixture.server.block.queue_count = 3;
     socket_server_start(&fixture.server);
     snprintf(fixture.uri, sizeof fixture.uri, "l4:%s", fixture.server.path);
     fixture.descriptors = usage_now().descriptors;

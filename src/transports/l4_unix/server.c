@@ -12,9 +12,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define MAX_CLIENTS         1024u
-#define MAX_REGIONS         4096u
-#define REQUESTS_PER_CLIENT 512u
+#define MAX_CLIENTS 1024u
+#define MAX_REGIONS 4096u
 
 void l4vio_server_log(struct l4vio_l4_server *server, const char *format, ...)
 {
@@ -63,47 +62,31 @@ static void fill_defaults(struct l4vio_l4_server *server)
     struct l4vio_l4_server_config *config = &server->config;
     struct l4vio_l4_quotas *quotas = &config->quotas;
 
-    config->queue_count = config->queue_count ? config->queue_count : 1;
-    config->queue_size_max = config->queue_size_max ? config->queue_size_max : 256;
-    config->id = config->id ? config->id : "l4vio";
     quotas->clients = quotas->clients ? quotas->clients : 64;
     quotas->regions = quotas->regions ? quotas->regions : 64;
     quotas->mapped_bytes = quotas->mapped_bytes ? quotas->mapped_bytes : UINT64_C(16) << 30;
     quotas->calls_per_turn = quotas->calls_per_turn ? quotas->calls_per_turn : 32;
     quotas->hello_timeout_ms = quotas->hello_timeout_ms ? quotas->hello_timeout_ms : 2000;
-
-    /* Requests cost memory: a client gets a fixed number of them, shared out among its queues. */
-    unsigned requests = REQUESTS_PER_CLIENT / config->queue_count;
-    if (requests > 128)
-        requests = 128;
-    if (requests > config->queue_size_max)
-        requests = config->queue_size_max;
-    server->requests_per_queue = requests;
-    server->index_count = config->queue_count + 1;
-    server->worker_count = config->thread_per_queue ? config->queue_count : 1;
+    server->index_count = config->service.queue_count + 1;
+    server->worker_count = config->thread_per_queue ? config->service.queue_count : 1;
 }
 
 static int check_config(const struct l4vio_l4_server *server, struct l4vio_error *error)
 {
     const struct l4vio_l4_server_config *config = &server->config;
+    const struct l4vio_service *service = &config->service;
 
     if (!config->path || !*config->path || strlen(config->path) >= sizeof(server->path))
         return l4vio_fail(error, L4VIO_EINVAL, "socket path is empty or too long",
                           config->path ? strlen(config->path) : 0);
-    if (!config->backend.ops)
-        return l4vio_fail(error, L4VIO_EINVAL, "no store to serve", 0);
-    if (config->queue_count > L4VIO_SERVER_QUEUES_MAX)
-        return l4vio_fail(error, L4VIO_EINVAL, "too many queues", config->queue_count);
-    if (!l4vio_virtqueue_size_valid(config->queue_size_max))
-        return l4vio_fail(error, L4VIO_EINVAL, "queue size is not a power of two up to 32768",
-                          config->queue_size_max);
+    if (!service->ops || !service->ops->create || !service->ops->destroy || !service->ops->process)
+        return l4vio_fail(error, L4VIO_EINVAL, "no service, or one that lacks a function", 0);
+    if (service->queue_count == 0 || service->queue_count > L4VIO_SERVER_QUEUES_MAX)
+        return l4vio_fail(error, L4VIO_EINVAL, "not between 1 and 64 queues", service->queue_count);
     if (config->quotas.clients > MAX_CLIENTS || config->quotas.regions > MAX_REGIONS)
         return l4vio_fail(error, L4VIO_EINVAL, "quota is too large",
                           config->quotas.clients > MAX_CLIENTS ? config->quotas.clients
                                                                : config->quotas.regions);
-    if (strlen(config->id) > VIRTIO_BLK_ID_BYTES)
-        return l4vio_fail(error, L4VIO_EINVAL, "identity text is longer than 20 bytes",
-                          strlen(config->id));
     return L4VIO_OK;
 }
 

@@ -7,7 +7,7 @@
  * under its lock, one bounded turn at a time; every control operation takes the locks of all workers
  * (always in the same order), so it has the device to itself. Nothing sleeps with a lock held.
  *
- * A control operation that needs the store to have let go of a client's memory (reset, end of the
+ * A control operation that needs the service to have let go of a client's memory (reset, end of the
  * client) is put off: the client's queues take nothing more, completions come in as usual, and the
  * operation runs once nothing is in flight. Other clients are served all the while.
  */
@@ -34,7 +34,7 @@ enum l4vio_server_source {
     L4VIO_SOURCE_LISTEN,
     L4VIO_SOURCE_STOP,
     L4VIO_SOURCE_WAKE,
-    L4VIO_SOURCE_LANE,
+    L4VIO_SOURCE_SERVICE,
 };
 
 struct l4vio_event {
@@ -58,11 +58,11 @@ struct l4vio_served_queue {
 struct l4vio_worker {
     struct l4vio_l4_server *server;
     uint32_t first, end;
-    int epoll; /* The server's own if the main thread is the worker. */
-    int wake;  /* Eventfd, -1 in the main thread. */
-    struct l4vio_block_lane *lane;
-    bool lane_open;
-    int lane_fd; /* Readable when the store has something, or -1. */
+    int epoll;     /* The server's own if the main thread is the worker. */
+    int wake;      /* Eventfd, -1 in the main thread. */
+    void *context; /* The service's. */
+    bool context_open;
+    int service_fd; /* Readable when the service has something, or -1. */
     pthread_t thread;
     bool started;
     pthread_mutex_t lock;
@@ -92,12 +92,10 @@ struct l4vio_served_client {
 
     struct l4vio_dataspace page_memory;
     struct l4vio_device_page page;
-    struct l4vio_device_block block;
-    bool device_made;
-    uint64_t failures_told; /* Device failures that were logged. */
-    struct l4vio_device_queue_state *queue_states;
-    struct l4vio_device_block_queue *block_queues;
-    struct l4vio_device_block_request *requests;
+    void *instance;              /* The service's. */
+    struct l4vio_device *device; /* Part of it; NULL: the service has made none. */
+    bool device_made;            /* Complete, with page and notifications. */
+    uint64_t failures_told;      /* Device failures that were logged. */
     struct l4vio_device_region *regions;
     struct l4vio_served_queue *queues;
     struct l4vio_notification *to_device; /* Ours, per index. */
@@ -117,7 +115,6 @@ struct l4vio_l4_server {
     int wake; /* Eventfd: a worker wants the main thread to look. */
     struct l4vio_linux *linux_platform;
     struct l4vio_platform platform;
-    unsigned requests_per_queue;
     uint32_t index_count; /* Notification indexes: one per queue, one more for configuration. */
     struct l4vio_served_client **clients; /* Slots. */
     uint32_t next_generation;
@@ -149,7 +146,6 @@ int l4vio_workers_start(struct l4vio_l4_server *server, struct l4vio_error *erro
 void l4vio_workers_stop(struct l4vio_l4_server *server);
 struct l4vio_worker *l4vio_worker_of(struct l4vio_l4_server *server, uint32_t queue);
 void l4vio_worker_turn(struct l4vio_worker *worker);
-void l4vio_worker_lane_ready(struct l4vio_worker *worker);
 void l4vio_worker_event(struct l4vio_worker *worker, struct l4vio_event event);
 void l4vio_worker_activate(struct l4vio_worker *worker, struct l4vio_served_queue *queue);
 void l4vio_worker_forget(struct l4vio_worker *worker, const struct l4vio_served_client *client);
@@ -158,6 +154,8 @@ void l4vio_control_enter(struct l4vio_l4_server *server);
 void l4vio_control_leave(struct l4vio_l4_server *server);
 
 /* server_client.c */
+/* Requests of a queue that the service has taken and not finished. */
+unsigned l4vio_client_in_flight(const struct l4vio_served_client *client, uint32_t queue);
 struct l4vio_served_client *l4vio_client_new(struct l4vio_l4_server *server, int socket);
 int l4vio_client_make_device(struct l4vio_served_client *client, struct l4vio_error *error);
 struct l4vio_served_client *l4vio_client_find(const struct l4vio_l4_server *server,

@@ -78,7 +78,7 @@ static int register_memory(struct l4vio_served_client *client, const struct call
     if (result < 0)
         return result;
     l4vio_control_enter(client->server);
-    result = l4vio_device_add_region(&client->block.device, &region, NULL);
+    result = l4vio_device_add_region(client->device, &region, NULL);
     l4vio_control_leave(client->server);
     if (result < 0)
         l4vio_memfd_unmap(region.base, region.size_bytes);
@@ -108,7 +108,7 @@ static int bind_notification(struct l4vio_served_client *client, const struct ca
 /* Calls that change the device's state. */
 static int change(struct l4vio_served_client *client, const struct call *call)
 {
-    struct l4vio_device *device = &client->block.device;
+    struct l4vio_device *device = client->device;
     int result;
 
     l4vio_control_enter(client->server);
@@ -193,7 +193,7 @@ static void answer(struct l4vio_served_client *client, struct l4vio_unix_packet 
         l4vio_client_end(client, "does not take its answers");
 }
 
-/* Calls that take memory away from the device wait until the store has let go of it. */
+/* Calls that take memory away from the device wait until the service has let go of it. */
 static bool needs_quiet(const struct l4vio_unix_call *wire)
 {
     switch (l4vio_swap32(wire->opcode)) {
@@ -328,7 +328,7 @@ static void run_command(struct l4vio_served_client *client, uint32_t cmd)
     l4vio_control_leave(client->server);
 }
 
-/* Read once: a driver that writes another command meanwhile could have us wait for the store. */
+/* Read once: a driver that writes another command meanwhile could have us wait for the service. */
 void l4vio_client_look(struct l4vio_served_client *client)
 {
     if (client->state != L4VIO_CLIENT_READY || client->stopping)

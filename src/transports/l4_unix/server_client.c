@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A client's storage, device and descriptors. */
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -61,13 +60,9 @@ static void release_region(void *self, const struct l4vio_device_region *region)
 static bool allocate(struct l4vio_served_client *client)
 {
     const struct l4vio_l4_server *server = client->server;
-    uint32_t queues = server->config.queue_count;
+    uint32_t queues = server->config.service.queue_count;
     uint32_t indexes = server->index_count;
 
-    client->queue_states = calloc(queues, sizeof(*client->queue_states));
-    client->block_queues = calloc(queues, sizeof(*client->block_queues));
-    client->requests =
-        calloc((size_t)queues * server->requests_per_queue, sizeof(*client->requests));
     client->regions = calloc(server->config.quotas.regions, sizeof(*client->regions));
     client->queues = calloc(queues, sizeof(*client->queues));
     client->to_device = calloc(indexes, sizeof(*client->to_device));
@@ -79,23 +74,31 @@ static bool allocate(struct l4vio_served_client *client)
         client->to_driver[i].handle = L4VIO_NO_HANDLE;
     for (uint32_t i = 0; client->queues && i < queues; i++)
         client->queues[i] = (struct l4vio_served_queue){.client = client, .index = i};
-    return client->queue_states && client->block_queues && client->requests && client->regions &&
-           client->queues && client->to_device && client->to_driver;
+    return client->regions && client->queues && client->to_device && client->to_driver;
 }
 
-static int make_block(struct l4vio_served_client *client, struct l4vio_error *error)
+/* What protects the server is the device's to keep: a service that forgot is told at once. */
+static int check_device(const struct l4vio_served_client *client, struct l4vio_error *error)
 {
     const struct l4vio_l4_server_config *config = &client->server->config;
-    struct l4vio_device_block_config block = {
-        .backend = config->backend,
-        .read_only = config->read_only,
-        .queue_states = client->queue_states,
-        .queues = client->block_queues,
-        .queue_count = config->queue_count,
-        .queue_size_max = config->queue_size_max,
-        .requests = client->requests,
-        .requests_per_queue = client->server->requests_per_queue,
-        .refused = config->refused,
+    const struct l4vio_device_config *device = &client->device->config;
+
+    if (device->queue_count != config->service.queue_count)
+        return l4vio_fail(error, L4VIO_EINVAL, "the device has another number of queues",
+                          device->queue_count);
+    if (device->regions != client->regions || device->region_count > config->quotas.regions ||
+        device->mapped_bytes_max == 0 || device->mapped_bytes_max > config->quotas.mapped_bytes ||
+        device->release_region != release_region)
+        return l4vio_fail(error, L4VIO_EINVAL, "the device does not use what the server gave it",
+                          0);
+    return L4VIO_OK;
+}
+
+static int make_device(struct l4vio_served_client *client, struct l4vio_error *error)
+{
+    const struct l4vio_l4_server_config *config = &client->server->config;
+    const struct l4vio_service *service = &config->service;
+    struct l4vio_service_client given = {
         .regions = client->regions,
         .region_count = config->quotas.regions,
         .mapped_bytes_max = config->quotas.mapped_bytes,
@@ -103,11 +106,16 @@ static int make_block(struct l4vio_served_client *client, struct l4vio_error *er
         .release_self = client,
         .trace = config->trace,
     };
+    int result =
+        service->ops->create(service->self, &given, &client->instance, &client->device, error);
 
-    memcpy(block.id, config->id, strlen(config->id));
-    int result = l4vio_device_block_init(&client->block, &block, error);
-    for (uint32_t i = 0; result == L4VIO_OK && i < config->queue_count; i++)
-        l4vio_device_block_set_lane(&client->block, i, l4vio_worker_of(client->server, i)->lane);
+    if (result == L4VIO_OK)
+        result = check_device(client, error);
+    for (uint32_t i = 0; result == L4VIO_OK && i < service->queue_count; i++) {
+        if (service->ops->set_worker)
+            service->ops->set_worker(client->instance, i,
+                                     l4vio_worker_of(client->server, i)->context);
+    }
     return result;
 }
 
@@ -121,7 +129,7 @@ static int make_page(struct l4vio_served_client *client, struct l4vio_error *err
     if (result < 0)
         return result;
     struct l4vio_device_page_config page = {
-        .device = &client->block.device,
+        .device = client->device,
         .page = client->page_memory.base,
         .cmd_mode = server->config.cmd_mode,
         .notification_count = server->index_count,
@@ -148,7 +156,7 @@ static int watch_kicks(struct l4vio_served_client *client, struct l4vio_error *e
         if (result < 0)
             return result;
         int fd = (int)client->to_device[i].handle;
-        bool of_queue = i < server->config.queue_count;
+        bool of_queue = i < server->config.service.queue_count;
         int epoll = of_queue ? l4vio_worker_of(server, i)->epoll : server->epoll;
         event.source = (uint16_t)i;
         result = l4vio_server_watch(epoll, fd, EPOLLIN | EPOLLET, event);
@@ -165,7 +173,7 @@ int l4vio_client_make_device(struct l4vio_served_client *client, struct l4vio_er
 {
     if (!allocate(client))
         return l4vio_fail(error, L4VIO_ENOMEM, "out of memory", 0);
-    int result = make_block(client, error);
+    int result = make_device(client, error);
     if (result == L4VIO_OK)
         result = make_page(client, error);
     if (result == L4VIO_OK)
@@ -184,7 +192,7 @@ static void unwatch_kicks(struct l4vio_served_client *client)
         if (fd < 0)
             continue;
         epoll_ctl(server->epoll, EPOLL_CTL_DEL, fd, NULL);
-        if (i < server->config.queue_count)
+        if (i < server->config.service.queue_count)
             epoll_ctl(l4vio_worker_of(server, i)->epoll, EPOLL_CTL_DEL, fd, NULL);
     }
 }
@@ -208,17 +216,17 @@ static void free_descriptors(struct l4vio_served_client *client)
 static void free_client(struct l4vio_served_client *client)
 {
     struct l4vio_l4_server *server = client->server;
+    const struct l4vio_service *service = &server->config.service;
 
     unwatch_kicks(client);
     for (unsigned i = 0; i < server->worker_count; i++)
         l4vio_worker_forget(&server->workers[i], client);
     server->clients[client->slot] = NULL;
     if (client->device_made)
-        l4vio_device_reset(&client->block.device);
+        l4vio_device_reset(client->device);
+    if (client->device)
+        service->ops->destroy(service->self, client->instance);
     free_descriptors(client);
-    free(client->queue_states);
-    free(client->block_queues);
-    free(client->requests);
     free(client->regions);
     free(client->queues);
     free(client->to_device);
@@ -228,11 +236,19 @@ static void free_client(struct l4vio_served_client *client)
     atomic_fetch_sub(&server->client_count, 1);
 }
 
-/* Whether the store holds none of the client's requests. */
+unsigned l4vio_client_in_flight(const struct l4vio_served_client *client, uint32_t queue)
+{
+    const struct l4vio_service_ops *ops = client->server->config.service.ops;
+
+    return ops->in_flight ? ops->in_flight(client->instance, queue) : 0;
+}
+
+/* Whether the service holds none of the client's requests. */
 static bool is_quiet(const struct l4vio_served_client *client)
 {
-    for (uint32_t i = 0; client->device_made && i < client->server->config.queue_count; i++) {
-        if (l4vio_device_block_in_flight(&client->block, i))
+    for (uint32_t i = 0; client->device_made && i < client->server->config.service.queue_count;
+         i++) {
+        if (l4vio_client_in_flight(client, i))
             return false;
     }
     return true;
@@ -272,13 +288,13 @@ bool l4vio_client_go_on(struct l4vio_served_client *client)
 
 void l4vio_client_activate(struct l4vio_served_client *client)
 {
-    for (uint32_t i = 0; client->device_made && i < client->server->config.queue_count; i++)
+    for (uint32_t i = 0; client->device_made && i < client->server->config.service.queue_count; i++)
         l4vio_worker_activate(l4vio_worker_of(client->server, i), &client->queues[i]);
 }
 
 void l4vio_client_tell_failure(struct l4vio_served_client *client)
 {
-    const struct l4vio_device *device = &client->block.device;
+    const struct l4vio_device *device = client->device;
 
     if (!client->device_made || device->failures == client->failures_told)
         return;

@@ -188,7 +188,7 @@ static void handle_event(struct l4vio_l4_server *server, struct l4vio_event even
     }
     if (!server->config.thread_per_queue)
         l4vio_worker_event(&server->workers[0], event);
-    if (event.source == 0 || event.source == server->config.queue_count)
+    if (event.source == 0 || event.source == server->config.service.queue_count)
         l4vio_client_look(client);
 }
 
@@ -219,7 +219,7 @@ static void mind_commands(struct l4vio_l4_server *server, uint64_t now, uint64_t
             continue;
         if (due)
             l4vio_client_look(client);
-        uint64_t its = l4vio_device_live(&client->block.device) ? LOOK_LIVE_NS : LOOK_STARTING_NS;
+        uint64_t its = l4vio_device_live(client->device) ? LOOK_LIVE_NS : LOOK_STARTING_NS;
         period = its < period ? its : period;
     }
     if (period == UINT64_MAX)

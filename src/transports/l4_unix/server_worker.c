@@ -47,21 +47,24 @@ void l4vio_worker_forget(struct l4vio_worker *worker, const struct l4vio_served_
     worker->tail = link;
 }
 
-/* What is at the store comes back through the lane's descriptor, where it has one. */
-static bool must_poll_store(const struct l4vio_worker *worker,
-                            const struct l4vio_served_client *client, uint32_t queue)
+/* What the service has in work comes back through the worker's descriptor, where it has one. */
+static bool must_poll(const struct l4vio_worker *worker, const struct l4vio_served_client *client,
+                      uint32_t queue)
 {
-    return worker->lane_fd < 0 && l4vio_device_block_in_flight(&client->block, queue) != 0;
+    return worker->service_fd < 0 && l4vio_client_in_flight(client, queue) != 0;
 }
 
 /* Takes no more, only completions in; the main thread is told when nothing is left. */
 static bool serve_stopped(struct l4vio_worker *worker, struct l4vio_served_client *client,
                           uint32_t queue)
 {
-    l4vio_device_block_process(&client->block, queue, 0);
-    if (client->stopping && l4vio_device_block_in_flight(&client->block, queue) == 0)
+    const struct l4vio_service_ops *ops = worker->server->config.service.ops;
+
+    if (ops->in_flight)
+        ops->process(client->instance, queue, 0);
+    if (client->stopping && l4vio_client_in_flight(client, queue) == 0)
         l4vio_server_signal(worker->server->wake);
-    return must_poll_store(worker, client, queue);
+    return must_poll(worker, client, queue);
 }
 
 /* The ring is empty: look a while longer if configured, else ask for kicks and look again. */
@@ -84,25 +87,23 @@ static bool go_to_sleep(struct l4vio_worker *worker, struct l4vio_served_queue *
 static bool serve(struct l4vio_worker *worker, struct l4vio_served_queue *queue, bool *worked)
 {
     struct l4vio_served_client *client = queue->client;
-    struct l4vio_device_block *block = &client->block;
-    struct l4vio_device_queue *ring = l4vio_device_queue(&block->device, queue->index);
-    unsigned before = l4vio_device_block_in_flight(block, queue->index);
+    const struct l4vio_service_ops *ops = worker->server->config.service.ops;
+    struct l4vio_device_queue *ring = l4vio_device_queue(client->device, queue->index);
+    unsigned before = l4vio_client_in_flight(client, queue->index);
 
-    if (client->stopping || !ring || !l4vio_device_live(&block->device))
+    if (client->stopping || !ring || !l4vio_device_live(client->device))
         return serve_stopped(worker, client, queue->index);
     l4vio_device_queue_disarm(ring);
-    unsigned taken = l4vio_device_block_process(block, queue->index, CHAINS_PER_TURN);
-    unsigned in_flight = l4vio_device_block_in_flight(block, queue->index);
-    if (taken || in_flight != before)
+    unsigned taken = ops->process(client->instance, queue->index, CHAINS_PER_TURN);
+    if (taken || l4vio_client_in_flight(client, queue->index) != before)
         *worked = true;
-    if (!l4vio_device_live(&block->device)) {
+    if (!l4vio_device_live(client->device)) {
         l4vio_server_signal(worker->server->wake); /* It has just failed: for the log. */
-        return must_poll_store(worker, client, queue->index);
+        return must_poll(worker, client, queue->index);
     }
-    if (must_poll_store(worker, client, queue->index) ||
-        (taken && l4vio_device_queue_has_avail(ring)))
+    if (must_poll(worker, client, queue->index) || (taken && l4vio_device_queue_has_avail(ring)))
         return true;
-    if (in_flight >= worker->server->requests_per_queue)
+    if (ops->full && ops->full(client->instance, queue->index))
         return false; /* A completion brings it back. */
     return go_to_sleep(worker, queue, ring, taken);
 }
@@ -134,17 +135,20 @@ void l4vio_worker_turn(struct l4vio_worker *worker)
     }
 }
 
-/* The store completed something: of which queue, only the queues can tell. */
-void l4vio_worker_lane_ready(struct l4vio_worker *worker)
+/* Of which queue something came, only the queues can tell. */
+static void service_ready(struct l4vio_worker *worker)
 {
     const struct l4vio_l4_server *server = worker->server;
+    const struct l4vio_service *service = &server->config.service;
 
+    if (service->ops->worker_ready)
+        service->ops->worker_ready(service->self, worker->context);
     for (unsigned slot = 0; slot < server->config.quotas.clients; slot++) {
         struct l4vio_served_client *client = server->clients[slot];
         if (!client || !client->device_made)
             continue;
         for (uint32_t i = worker->first; i < worker->end; i++) {
-            if (l4vio_device_block_in_flight(&client->block, i))
+            if (!service->ops->awaits || service->ops->awaits(client->instance, i))
                 l4vio_worker_activate(worker, &client->queues[i]);
         }
     }
@@ -154,7 +158,7 @@ void l4vio_worker_lane_ready(struct l4vio_worker *worker)
 static void kicked(struct l4vio_worker *worker, struct l4vio_served_client *client, uint32_t index)
 {
     for (uint32_t i = worker->first; i < worker->end; i++) {
-        struct l4vio_device_queue *ring = l4vio_device_queue(&client->block.device, i);
+        struct l4vio_device_queue *ring = l4vio_device_queue(client->device, i);
         if (!ring)
             continue;
         if (i == index)
@@ -167,8 +171,8 @@ static void kicked(struct l4vio_worker *worker, struct l4vio_served_client *clie
 void l4vio_worker_event(struct l4vio_worker *worker, struct l4vio_event event)
 {
     if (event.slot == L4VIO_SERVER_SLOT) {
-        if (event.source == L4VIO_SOURCE_LANE)
-            l4vio_worker_lane_ready(worker);
+        if (event.source == L4VIO_SOURCE_SERVICE)
+            service_ready(worker);
         if (event.source == L4VIO_SOURCE_WAKE && worker->wake >= 0) {
             uint64_t count;
             ssize_t got = read(worker->wake, &count, sizeof(count));
@@ -213,37 +217,37 @@ void l4vio_control_leave(struct l4vio_l4_server *server)
     }
 }
 
-static int open_lane(struct l4vio_worker *worker, struct l4vio_error *error)
+static int open_context(struct l4vio_worker *worker, struct l4vio_error *error)
 {
-    const struct l4vio_block_backend *store = &worker->server->config.backend;
-    struct l4vio_event event = {.slot = L4VIO_SERVER_SLOT, .source = L4VIO_SOURCE_LANE};
+    const struct l4vio_service *service = &worker->server->config.service;
+    struct l4vio_event event = {.slot = L4VIO_SERVER_SLOT, .source = L4VIO_SOURCE_SERVICE};
 
-    worker->lane_fd = -1;
-    if (!store->ops->lane_open)
-        return L4VIO_OK;
-    int result = store->ops->lane_open(store->self, &worker->lane, error);
-    if (result < 0)
-        return result;
-    worker->lane_open = true;
-    if (store->ops->lane_handle)
-        worker->lane_fd = (int)store->ops->lane_handle(store->self, worker->lane);
-    if (worker->lane_fd >= 0 &&
-        l4vio_server_watch(worker->epoll, worker->lane_fd, EPOLLIN, event) < 0)
-        return l4vio_fail(error, L4VIO_ENOMEM, "epoll does not take the store's descriptor", 0);
+    worker->service_fd = -1;
+    if (service->ops->worker_open) {
+        int result = service->ops->worker_open(service->self, &worker->context, error);
+        if (result < 0)
+            return result;
+        worker->context_open = true;
+    }
+    if (service->ops->worker_handle)
+        worker->service_fd = (int)service->ops->worker_handle(service->self, worker->context);
+    if (worker->service_fd >= 0 &&
+        l4vio_server_watch(worker->epoll, worker->service_fd, EPOLLIN, event) < 0)
+        return l4vio_fail(error, L4VIO_ENOMEM, "epoll does not take the service's descriptor", 0);
     return L4VIO_OK;
 }
 
-static void close_lane(struct l4vio_worker *worker)
+static void close_context(struct l4vio_worker *worker)
 {
-    const struct l4vio_block_backend *store = &worker->server->config.backend;
+    const struct l4vio_service *service = &worker->server->config.service;
 
-    if (worker->lane_fd >= 0)
-        epoll_ctl(worker->epoll, EPOLL_CTL_DEL, worker->lane_fd, NULL);
-    if (worker->lane_open && store->ops->lane_close)
-        store->ops->lane_close(store->self, worker->lane);
-    worker->lane = NULL;
-    worker->lane_open = false;
-    worker->lane_fd = -1;
+    if (worker->service_fd >= 0)
+        epoll_ctl(worker->epoll, EPOLL_CTL_DEL, worker->service_fd, NULL);
+    if (worker->context_open && service->ops->worker_close)
+        service->ops->worker_close(service->self, worker->context);
+    worker->context = NULL;
+    worker->context_open = false;
+    worker->service_fd = -1;
 }
 
 static void *worker_main(void *argument)
@@ -287,7 +291,7 @@ static int open_worker(struct l4vio_l4_server *server, unsigned number, struct l
 
     worker->server = server;
     worker->first = number;
-    worker->end = threads ? number + 1 : server->config.queue_count;
+    worker->end = threads ? number + 1 : server->config.service.queue_count;
     worker->tail = &worker->head;
     worker->epoll = server->epoll;
     worker->wake = -1;
@@ -298,7 +302,7 @@ static int open_worker(struct l4vio_l4_server *server, unsigned number, struct l
             l4vio_server_watch(worker->epoll, worker->wake, EPOLLIN, event) < 0)
             return l4vio_fail(error, L4VIO_ENOMEM, "descriptors have run out", (uint64_t)errno);
     }
-    int result = open_lane(worker, error);
+    int result = open_context(worker, error);
     return result < 0 || !threads ? result : start_thread(worker, error);
 }
 
@@ -308,7 +312,7 @@ int l4vio_workers_start(struct l4vio_l4_server *server, struct l4vio_error *erro
 
     atomic_store(&server->workers_end, false);
     for (unsigned i = 0; i < server->worker_count; i++) {
-        server->workers[i] = (struct l4vio_worker){.epoll = -1, .wake = -1, .lane_fd = -1};
+        server->workers[i] = (struct l4vio_worker){.epoll = -1, .wake = -1, .service_fd = -1};
         server->workers[i].server = server;
         pthread_mutex_init(&server->workers[i].lock, NULL);
         pthread_cond_init(&server->workers[i].free, NULL);
@@ -330,7 +334,7 @@ void l4vio_workers_stop(struct l4vio_l4_server *server)
             pthread_join(worker->thread, NULL);
             worker->started = false;
         }
-        close_lane(worker);
+        close_context(worker);
         if (worker->wake >= 0)
             close(worker->wake);
         if (worker->epoll >= 0 && worker->epoll != server->epoll)
