@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A device of one's own and a driver for it, in one process over the loopback transport: it takes
- * text and gives it back in capitals. The driver uses the descriptor level of the seed.
+ * text and gives it back in capitals. The driver uses the descriptor level of the seed. Given a socket,
+ * the driver speaks to the same device there (own_device_server.c).
  *
  * Try it like this:
  *     own_device "hello, device"
+ *     own_device "hello, device" /tmp/upper.sock
  */
 #include <ctype.h>
 #include <stdbool.h>
@@ -15,6 +17,7 @@
 #include <l4vio/device.h>
 #include <l4vio/device_page.h>
 #include <l4vio/driver.h>
+#include <l4vio/l4_unix.h>
 #include <l4vio/loopback.h>
 
 enum { QUEUE_SIZE = 8, SEGMENTS = 4, TEXT_BYTES = 256, ARENA_BYTES = 64 * 1024 };
@@ -75,7 +78,7 @@ static struct l4vio_loopback_platform loopback_platform;
 static struct l4vio_loopback loopback;
 static struct l4vio_device_page page;
 
-static void connect(struct l4vio_driver_config *config, struct l4vio_error *error)
+static void connect_loopback(struct l4vio_driver_config *config, struct l4vio_error *error)
 {
     struct l4vio_dataspace page_memory;
     struct l4vio_device_config device_config = {
@@ -104,6 +107,17 @@ static void connect(struct l4vio_driver_config *config, struct l4vio_error *erro
     need(l4vio_loopback_init(&loopback, &page, &page_memory, 1, &config->platform,
                              &config->transport, error),
          "loopback", error);
+}
+
+static struct l4vio_linux *linux_platform;
+static struct l4vio_l4_client *client;
+
+static void connect_socket(const char *path, struct l4vio_driver_config *config,
+                           struct l4vio_error *error)
+{
+    need(l4vio_linux_open(&linux_platform, &config->platform, error), "platform", error);
+    need(l4vio_l4_client_connect(path, &config->platform, 0, &client, &config->transport, error),
+         path, error);
 }
 
 /* ---- The driver ---- */
@@ -148,7 +162,10 @@ int main(int argc, char **argv)
     uint64_t text_offset;
     uint32_t length;
 
-    connect(&config, &error);
+    if (argc > 2)
+        connect_socket(argv[2], &config, &error);
+    else
+        connect_loopback(&config, &error);
     need(l4vio_driver_connect(&driver, &config, &error), "connect", &error);
     set_up(&text_offset, &error);
 
@@ -179,5 +196,7 @@ int main(int argc, char **argv)
     need(l4vio_descriptor_free(&queue, head, tail), "free", &error);
 
     l4vio_driver_disconnect(&driver);
+    l4vio_l4_client_free(client);
+    l4vio_linux_close(linux_platform);
     return 0;
 }

@@ -27,6 +27,32 @@ check() {
 
 check own_device '^HELLO, DEVICE$' "$programs/own_device" 'hello, device'
 
+# await SOCKET: until the server in the background listens.
+await() {
+    tries=0
+    until [ -S "$1" ]; do
+        tries=$((tries + 1))
+        if [ $tries -gt 100 ] || ! kill -0 $server 2>/dev/null; then
+            echo "the server does not start:"
+            cat "$folder/log"
+            exit 1
+        fi
+        sleep 0.1
+    done
+}
+
+own=$folder/own.sock
+"$programs/own_device_server" "$own" >"$folder/log" 2>&1 &
+server=$!
+await "$own"
+check own_device_server '^HELLO, SOCKET$' "$programs/own_device" 'hello, socket' "$own"
+if [ -n "${L4VIO:-}" ]; then
+    check own_device_server '49374' "$L4VIO" info "l4:$own"
+fi
+kill $server
+wait $server || { echo "own_device_server: does not end well"; failed=1; }
+server=
+
 if [ -z "${L4VIO:-}" ]; then
     [ $failed = 0 ] || exit 1
     echo "no l4vio command to serve the others"
@@ -35,16 +61,7 @@ fi
 uri=l4:$folder/disk.sock
 "$L4VIO" serve block --ram 16M --id example-disk --listen "$uri" >"$folder/log" 2>&1 &
 server=$!
-tries=0
-until [ -S "$folder/disk.sock" ]; do
-    tries=$((tries + 1))
-    if [ $tries -gt 100 ] || ! kill -0 $server 2>/dev/null; then
-        echo "the server does not start:"
-        cat "$folder/log"
-        exit 1
-    fi
-    sleep 0.1
-done
+await "$folder/disk.sock"
 check sync_read '^example-disk: 32768 sectors, first bytes 00 00 00 00$' "$programs/sync_read" "$uri"
 check seed_style '^written: OK, 4096 bytes$' "$programs/seed_style" "$uri"
 check seed_style '^read back: written the way of the seed' "$programs/seed_style" "$uri"
