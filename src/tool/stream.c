@@ -38,12 +38,18 @@ void stream_fail_device(struct stream *stream, struct client *client, const char
                 position_bytes, reason);
 }
 
+/* Cancelled by our own end (a difference was found, or something else failed): no news of the device. */
+static bool failed(const struct l4vio_block_request *request)
+{
+    return request->result < 0 && request->result != L4VIO_ECANCELED;
+}
+
 static void read_done(struct l4vio_block_request *request, void *context)
 {
     struct stream_slot *slot = context;
     struct stream *stream = slot->stream;
     slot->state = SLOT_FILLED;
-    if (request->result < 0)
+    if (failed(request))
         stream_fail_device(stream, stream->source.client, "reading",
                            stream->source.offset_bytes + slot->position_bytes, request->result);
 }
@@ -53,7 +59,7 @@ static void write_done(struct l4vio_block_request *request, void *context)
     struct stream_slot *slot = context;
     struct stream *stream = slot->stream;
     slot->state = SLOT_FINISHED;
-    if (request->result < 0)
+    if (failed(request))
         stream_fail_device(stream, stream->target.client, "writing",
                            stream->target.offset_bytes + slot->position_bytes, request->result);
 }
