@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file device_queue.h
- * The device's side of a split virtqueue: takes chains, checks every number in them, hands results
- * back.
+ * The device's side of a virtqueue, split or packed: takes chains, checks every number in them, hands
+ * results back. `features` of the configuration chooses format and ring features.
  *
  * The available ring and the descriptors belong to a driver that may do anything at any time: each
  * value is read once into a local and checked. A head or next index out of range (S1), a chain longer
@@ -25,6 +25,7 @@
 
 #include "device_memory.h"
 #include "error.h"
+#include "features.h"
 #include "trace.h"
 #include "virtqueue.h"
 #include "wire/ring.h"
@@ -41,20 +42,23 @@ struct l4vio_device_segment {
 
 /** A chain taken from the queue. */
 struct l4vio_device_chain {
-    uint16_t head;                         /**< To hand back. */
-    uint16_t readable;                     /**< Number of readable segments, which come first. */
-    uint16_t writable;                     /**< Number of writable segments. */
-    uint64_t readable_bytes;               /**< Their sum. */
-    uint64_t writable_bytes;               /**< Their sum; below 2^32 with the readable ones. */
+    uint16_t head;           /**< To hand back: head of the chain, packed: buffer id. */
+    uint16_t entries;        /**< To hand back: ring entries that it takes. */
+    uint16_t readable;       /**< Number of readable segments, which come first. */
+    uint16_t writable;       /**< Number of writable segments. */
+    uint64_t readable_bytes; /**< Their sum. */
+    uint64_t writable_bytes; /**< Their sum; below 2^32 with the readable ones. */
     struct l4vio_device_segment *segments; /**< The caller's array, filled. */
 };
 
 /** A result. */
 struct l4vio_device_used {
     uint16_t head;          /**< Of the chain. */
-    uint16_t reserved;      /**< 0. */
+    uint16_t entries;       /**< Of the chain. */
     uint32_t written_bytes; /**< Bytes written to the writable segments. */
 };
+
+struct l4vio_device_queue_slot;
 
 /** Counters of a device queue. */
 struct l4vio_device_queue_counters {
@@ -70,13 +74,26 @@ struct l4vio_device_queue_counters {
 /** How a queue is set up; addresses are the driver's device addresses. */
 struct l4vio_device_queue_config {
     uint32_t index;                  /**< Queue index. */
-    uint16_t size;                   /**< Entries, a power of two. */
-    bool indirect;                   /**< INDIRECT_DESC is negotiated. */
+    uint16_t size;                   /**< Entries; a power of two if split. */
     uint64_t desc_address;           /**< Descriptor table. */
     uint64_t avail_address;          /**< Available ring. */
     uint64_t used_address;           /**< Used ring. */
     const struct l4vio_trace *trace; /**< Hook or NULL. */
-    uint64_t reserved[4];            /**< 0. */
+    /** What was negotiated. RING_PACKED, EVENT_IDX, INDIRECT_DESC, IN_ORDER and ORDER_PLATFORM matter. */
+    struct l4vio_features features;
+    /** `size` private records, caller-owned, for IN_ORDER; may be NULL without it. */
+    struct l4vio_device_queue_slot *slots;
+    uint64_t reserved[4]; /**< 0. */
+};
+
+/** Private record per ring entry. The caller provides the memory, the library the content. */
+struct l4vio_device_queue_slot {
+    uint32_t writable_bytes; /**< Of the chain taken at this place in the order. */
+    uint32_t written_bytes;  /**< Once finished. */
+    uint16_t head;           /**< Of the chain. */
+    uint16_t entries;        /**< Of the chain. */
+    uint16_t state;          /**< Free, taken, finished. */
+    uint16_t place;          /**< By head: place in the order. */
 };
 
 /** The device's side of a virtqueue. Caller-allocated; private. */

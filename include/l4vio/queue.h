@@ -2,7 +2,8 @@
 /**
  * @file queue.h
  * The driver's side of a virtqueue, buffer level: batches of requests in, batches of completions out.
- * descriptors.h has the descriptor level of the seed over the same state.
+ * descriptors.h has the descriptor level of the seed over the same state. Both ring formats, split and
+ * packed, and every ring feature are behind the same calls: `features` of the configuration chooses.
  *
  * Everything the driver decides by is private: free lists, indexes, in-flight records lie in the
  * caller's private memory (`slots`), never in the ring. Shared memory is written for the device and
@@ -21,6 +22,7 @@
 #include <stdint.h>
 
 #include "error.h"
+#include "features.h"
 #include "trace.h"
 #include "virtqueue.h"
 #include "wire/ring.h"
@@ -31,6 +33,8 @@ extern "C" {
 
 struct l4vio_driver;
 struct l4vio_descriptor;
+struct l4vio_queue;
+struct l4vio_ring_format;
 
 /** One contiguous piece of a request, by device address. */
 struct l4vio_buffer {
@@ -85,10 +89,28 @@ struct l4vio_queue_counters {
     uint64_t reserved[4];      /**< 0. */
 };
 
-/** How to set a queue up. Zero what is not used. */
+/**
+ * Memory for indirect tables (INDIRECT_DESC): one table per ring entry, so that every request in
+ * flight has one and none is ever allocated. A request of 2 to `entries` buffers goes into a table and
+ * takes one entry of the ring; a longer one takes a chain of entries, as without tables.
+ */
+struct l4vio_indirect_tables {
+    void *memory; /**< `size * entries * 16` bytes, local address, aligned to 16; or NULL. */
+    uint64_t device_address; /**< Device address of the first byte. */
+    uint16_t entries;        /**< Descriptors per table: 2 to the size of the queue. */
+    uint16_t reserved[3];    /**< 0. */
+};
+
+/**
+ * How to set a queue up. Zero what is not used.
+ *
+ * The three areas are those of the split format. With RING_PACKED `desc` is the descriptor ring,
+ * `avail` the driver's and `used` the device's event suppression area, 4 bytes each aligned to 4; the
+ * specification calls them descriptor area, driver area and device area in both formats.
+ */
 struct l4vio_queue_config {
     uint32_t index;                 /**< Queue index at the device. */
-    uint16_t size;                  /**< Entries: a power of two, 1 to 32768. */
+    uint16_t size;                  /**< Entries: 1 to 32768; a power of two if split. */
     bool strict;                    /**< A used length above the writable size breaks the queue. */
     void *desc;                     /**< Descriptor table, local address, aligned to 16. */
     void *avail;                    /**< Available ring, local address, aligned to 2. */
@@ -103,7 +125,27 @@ struct l4vio_queue_config {
     uint16_t driver_notify_index;    /**< Notification index, device to driver. */
     uint16_t device_notify_index;    /**< Notification index, driver to device. */
     const struct l4vio_trace *trace; /**< Trace hook, or NULL. */
-    uint64_t reserved[4];            /**< 0. */
+    /**
+     * What was negotiated, e.g. l4vio_driver_features. RING_PACKED, EVENT_IDX, IN_ORDER,
+     * ORDER_PLATFORM and NOTIFICATION_DATA change how the queue works; other bits do not matter here.
+     */
+    struct l4vio_features features;
+    /** Used if INDIRECT_DESC is in `features`; not with the descriptor level. */
+    struct l4vio_indirect_tables indirect;
+    uint64_t reserved[4]; /**< 0. */
+};
+
+/**
+ * Calls of a queue that depend on format, features, level and health, private to the library: chosen
+ * once by l4vio_queue_init, replaced by refusals when the queue breaks. So the hot path asks nothing.
+ */
+struct l4vio_queue_ops {
+    /** l4vio_queue_add. */
+    int (*add)(struct l4vio_queue *queue, const struct l4vio_request *requests, unsigned count);
+    /** l4vio_queue_publish. */
+    void (*publish)(struct l4vio_queue *queue);
+    /** l4vio_queue_get_used. */
+    int (*get_used)(struct l4vio_queue *queue, struct l4vio_completion *completions, unsigned max);
 };
 
 /**
@@ -111,12 +153,12 @@ struct l4vio_queue_config {
  * request touches comes first, in one cache line where lines are 64 bytes.
  */
 struct l4vio_queue {
-    struct virtq_desc *desc;        /**< Shared, written only. */
-    struct virtq_avail *avail;      /**< Shared, written only. */
-    const struct virtq_used *used;  /**< Shared, read only. */
-    struct l4vio_queue_slot *slots; /**< Private records. */
-    uint32_t mask;                  /**< Entries - 1. */
-    int buffer_level;               /**< 0, or why calls of the buffer level are refused. */
+    const struct l4vio_queue_ops *ops; /**< Of the format, or refusals. */
+    void *desc;                        /**< Shared: descriptor area. */
+    void *avail;                       /**< Shared, written only: driver area. */
+    const void *used;                  /**< Shared, read only: device area. */
+    struct l4vio_queue_slot *slots;    /**< Private records. */
+    uint32_t mask;                     /**< Split: entries - 1. */
     /* What the same call writes does not lie side by side: compilers would put it together by shifts
      * and ors, which costs more than it saves. */
     uint16_t free_head;       /**< First free entry. */
@@ -127,27 +169,43 @@ struct l4vio_queue {
     uint16_t size;            /**< Entries. */
     uint16_t used_index;      /**< Next used entry to look at. */
     uint16_t detach_entry;    /**< Where l4vio_queue_detach goes on. */
-    int broken;               /**< 0, or the sticky error code. */
-    bool strict;              /**< See the configuration. */
-    bool interrupts_off;      /**< What was last written to avail.flags. */
-    bool live;                /**< The device may own memory of this queue. */
-    bool kick_fetched;        /**< kick_handle is valid. */
-    struct l4vio_descriptor *descriptors; /**< Shadow descriptors or NULL. */
-    uint16_t id_free_head;                /**< Descriptor level: first free private id. */
-    uint16_t kept_head;                   /**< Descriptor level: first kept completion. */
-    uint16_t kept_tail;                   /**< Descriptor level: last kept completion. */
-    uint16_t driver_notify_index;         /**< Device to driver. */
-    uint16_t device_notify_index;         /**< Driver to device. */
-    struct l4vio_error broken_error;      /**< Why. */
-    uint32_t index;                       /**< Queue index at the device. */
-    uint64_t desc_address;                /**< Device address. */
-    uint64_t avail_address;               /**< Device address. */
-    uint64_t used_address;                /**< Device address. */
-    struct l4vio_queue *next;             /**< Driver's list of attached queues. */
-    const struct l4vio_trace *trace;      /**< Hook or NULL. */
-    struct l4vio_queue_counters counters; /**< Counters. */
-    intptr_t kick_handle;                 /**< Driver to device, of this queue alone. */
-    uint64_t reserved[6];                 /**< Room to grow. */
+    /* Packed: places in the ring, and the AVAIL and USED bits of the round that each is in. */
+    uint16_t next_avail; /**< Place of the next descriptor to write. */
+    uint16_t avail_bits; /**< Its bits. */
+    uint16_t next_used;  /**< Place of the next used descriptor. */
+    uint16_t used_bits;  /**< Its bits. */
+    uint16_t held_place; /**< Place of the first descriptor that is not published. */
+    uint16_t held_flags; /**< Its flags: written last, by publish. */
+    uint16_t kick_place; /**< Where next_avail was at the last kick decision, bit 15: the round. */
+    uint16_t in_order_end;  /**< In order: completions known of, up to this request. */
+    int broken;             /**< 0, or the sticky error code. */
+    bool strict;            /**< See the configuration. */
+    bool packed;            /**< RING_PACKED. */
+    bool event_idx;         /**< EVENT_IDX. */
+    bool in_order;          /**< IN_ORDER. */
+    bool order_platform;    /**< ORDER_PLATFORM. */
+    bool notification_data; /**< NOTIFICATION_DATA. */
+    bool interrupts_off;    /**< What was last written to avail.flags. */
+    bool live;              /**< The device may own memory of this queue. */
+    bool kick_fetched;      /**< kick_handle is valid. */
+    struct l4vio_descriptor *descriptors;   /**< Shadow descriptors or NULL. */
+    uint16_t id_free_head;                  /**< Descriptor level: first free private id. */
+    uint16_t kept_head;                     /**< Descriptor level: first kept completion. */
+    uint16_t kept_tail;                     /**< Descriptor level: last kept completion. */
+    uint16_t driver_notify_index;           /**< Device to driver. */
+    uint16_t device_notify_index;           /**< Driver to device. */
+    const struct l4vio_ring_format *format; /**< Ring code of the format. */
+    struct l4vio_indirect_tables indirect;  /**< Or memory NULL. */
+    struct l4vio_error broken_error;        /**< Why. */
+    uint32_t index;                         /**< Queue index at the device. */
+    uint64_t desc_address;                  /**< Device address. */
+    uint64_t avail_address;                 /**< Device address. */
+    uint64_t used_address;                  /**< Device address. */
+    struct l4vio_queue *next;               /**< Driver's list of attached queues. */
+    const struct l4vio_trace *trace;        /**< Hook or NULL. */
+    struct l4vio_queue_counters counters;   /**< Counters. */
+    intptr_t kick_handle;                   /**< Driver to device, of this queue alone. */
+    uint64_t reserved[6];                   /**< Room to grow. */
 };
 
 /**
@@ -160,8 +218,9 @@ struct l4vio_queue {
  * @param config copied
  * @param error  filled on failure, may be NULL
  * @retval L4VIO_OK     initialised, not yet known to the device
- * @retval L4VIO_EINVAL size 0, not a power of two or above 32768 (B16); an area missing or not
- *                      aligned; no slots
+ * @retval L4VIO_EINVAL size 0, above 32768, or split and not a power of two (B16); an area missing or
+ *                      not aligned; no slots; indirect tables missing entries or alignment, or with
+ *                      the descriptor level
  */
 int l4vio_queue_init(struct l4vio_queue *queue, const struct l4vio_queue_config *config,
                      struct l4vio_error *error);
@@ -189,14 +248,20 @@ int l4vio_queue_initialize_rings(struct l4vio_queue *queue);
  *                         the queue is one of the descriptor level
  * @retval L4VIO_EBADPROTO the queue is broken
  */
-int l4vio_queue_add(struct l4vio_queue *queue, const struct l4vio_request *requests,
-                    unsigned count);
+inline int l4vio_queue_add(struct l4vio_queue *queue, const struct l4vio_request *requests,
+                           unsigned count)
+{
+    return queue->ops->add(queue, requests, count);
+}
 
 /**
  * Shows all added requests to the device, at once. Does nothing if there are none.
  * @param queue the queue
  */
-void l4vio_queue_publish(struct l4vio_queue *queue);
+inline void l4vio_queue_publish(struct l4vio_queue *queue)
+{
+    queue->ops->publish(queue);
+}
 
 /**
  * Tells whether the device wants a notification for what was published since the last call. The full
@@ -217,8 +282,11 @@ bool l4vio_queue_needs_kick(struct l4vio_queue *queue);
  *                         first); l4vio_queue_broken_error says why
  * @retval L4VIO_EINVAL    the queue is one of the descriptor level
  */
-int l4vio_queue_get_used(struct l4vio_queue *queue, struct l4vio_completion *completions,
-                         unsigned max);
+inline int l4vio_queue_get_used(struct l4vio_queue *queue, struct l4vio_completion *completions,
+                                unsigned max)
+{
+    return queue->ops->get_used(queue, completions, max);
+}
 
 /**
  * Looks whether the used ring has something that was not taken yet. A broken queue has.
@@ -234,6 +302,16 @@ bool l4vio_queue_has_used(const struct l4vio_queue *queue);
  * @return true if there is something in the used ring already: do not sleep
  */
 bool l4vio_queue_arm(struct l4vio_queue *queue);
+
+/**
+ * Asks the device for a notification only once `completions` more requests have been used, and looks
+ * again. With EVENT_IDX; without it as l4vio_queue_arm. A device that has fewer in flight never gets
+ * there, so ask for at most l4vio_queue_in_flight.
+ * @param queue       the queue
+ * @param completions 1 to l4vio_queue_in_flight; more is cut to that
+ * @return true if so many are in the used ring already: do not sleep
+ */
+bool l4vio_queue_arm_after(struct l4vio_queue *queue, unsigned completions);
 
 /**
  * Asks the device for no notifications: for polling. A hint only.
@@ -321,6 +399,14 @@ static inline bool l4vio_queue_ready(const struct l4vio_queue *queue)
 {
     return queue->live;
 }
+
+/**
+ * What a kick of this queue carries (section 2.9): the queue index, and with NOTIFICATION_DATA the
+ * place of the next request in the upper half.
+ * @param queue the queue
+ * @return the value for the transport
+ */
+uint32_t l4vio_queue_kick_data(const struct l4vio_queue *queue);
 
 /**
  * Why a queue is broken.

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file virtqueue.h
- * Sizes and offsets of the parts of a split virtqueue (VIRTIO 1.4, section 2.7), for driver and device
- * side alike.
+ * Sizes and offsets of the parts of a virtqueue, split (VIRTIO 1.4, section 2.7) or packed (section
+ * 2.8), for driver and device side alike.
  */
 #ifndef L4VIO_VIRTQUEUE_H
 #define L4VIO_VIRTQUEUE_H
@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "error.h"
+#include "features.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -19,7 +20,10 @@ extern "C" {
 /** No descriptor: end of queue. The seed's `Eoq`. */
 #define L4VIO_EOQ UINT16_C(0xffff)
 
-/** Where the three areas of a split virtqueue lie in one block of memory. All in bytes. */
+/**
+ * Where the three areas of a virtqueue lie in one block of memory. All in bytes. Packed: descriptor
+ * ring, driver event suppression, device event suppression.
+ */
 struct l4vio_virtqueue_layout {
     uint64_t desc_offset;  /**< Descriptor table, aligned to 16. */
     uint64_t avail_offset; /**< Available ring, aligned to 2. */
@@ -58,6 +62,22 @@ uint64_t l4vio_virtqueue_used_bytes(uint16_t size);
  * @return 0, or L4VIO_EINVAL for a size that is not valid
  */
 int l4vio_virtqueue_layout(uint32_t size, struct l4vio_virtqueue_layout *layout);
+/**
+ * Tells whether a virtqueue with these features may have this size: packed any from 1 to 32768.
+ * @param size     entries
+ * @param features RING_PACKED matters
+ * @return whether it is valid
+ */
+bool l4vio_virtqueue_size_allowed(uint32_t size, const struct l4vio_features *features);
+/**
+ * Lays the three areas out in one block, in the format that was negotiated.
+ * @param size     entries
+ * @param features RING_PACKED matters
+ * @param layout   filled on success
+ * @return 0, or L4VIO_EINVAL for a size that is not valid
+ */
+int l4vio_virtqueue_layout_for(uint32_t size, const struct l4vio_features *features,
+                               struct l4vio_virtqueue_layout *layout);
 
 #ifdef __cplusplus
 }

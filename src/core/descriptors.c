@@ -7,7 +7,7 @@
 
 #include <l4vio/wire/ring.h>
 
-#include "core/split.h"
+#include "core/ring_format.h"
 
 static uint16_t *link_of(struct l4vio_queue *queue, uint16_t id)
 {
@@ -85,7 +85,7 @@ int l4vio_descriptor_enqueue(struct l4vio_queue *queue, uint16_t head)
     if (chain.count > queue->free_count)
         return L4VIO_EAGAIN;
 
-    l4vio_split_add_chain(queue, head, chain.count, chain.writable_bytes);
+    queue->format->add_chain(queue, head, chain.count, chain.writable_bytes);
     l4vio_queue_publish(queue);
     return L4VIO_OK;
 }
@@ -93,7 +93,8 @@ int l4vio_descriptor_enqueue(struct l4vio_queue *queue, uint16_t head)
 uint16_t l4vio_descriptor_take_used(struct l4vio_queue *queue, uint32_t *length_bytes)
 {
     struct l4vio_completion completion;
-    if (!queue->descriptors || queue->broken || l4vio_split_get_used_chain(queue, &completion) <= 0)
+    if (!queue->descriptors || queue->broken ||
+        queue->format->get_used_chain(queue, &completion) <= 0)
         return L4VIO_EOQ;
 
     if (length_bytes)

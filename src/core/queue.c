@@ -2,16 +2,73 @@
 #include <l4vio/queue.h>
 
 #include "core/ordering.h"
-#include "core/split.h"
+#include "core/ring_format.h"
 #include "core/tracing.h"
 
 _Static_assert(sizeof(struct l4vio_queue_slot) == 16, "private state is 16 bytes per entry");
 _Static_assert(sizeof(struct l4vio_descriptor) == 16, "shadow descriptors are 16 bytes");
 
+extern inline int l4vio_queue_add(struct l4vio_queue *queue, const struct l4vio_request *requests,
+                                  unsigned count);
+extern inline void l4vio_queue_publish(struct l4vio_queue *queue);
+extern inline int l4vio_queue_get_used(struct l4vio_queue *queue,
+                                       struct l4vio_completion *completions, unsigned max);
+
+/* What a broken queue, and the buffer level of a queue of the descriptor level, answer. */
+static int broken_add(struct l4vio_queue *queue, const struct l4vio_request *requests,
+                      unsigned count)
+{
+    (void)requests;
+    (void)count;
+    return queue->broken;
+}
+
+static void broken_publish(struct l4vio_queue *queue)
+{
+    (void)queue;
+}
+
+static int broken_get_used(struct l4vio_queue *queue, struct l4vio_completion *completions,
+                           unsigned max)
+{
+    (void)completions;
+    (void)max;
+    return queue->broken;
+}
+
+static const struct l4vio_queue_ops broken_ops = {
+    .add = broken_add, .publish = broken_publish, .get_used = broken_get_used};
+
+static int refused_add(struct l4vio_queue *queue, const struct l4vio_request *requests,
+                       unsigned count)
+{
+    (void)queue;
+    (void)requests;
+    (void)count;
+    return L4VIO_EINVAL;
+}
+
+static void descriptor_level_publish(struct l4vio_queue *queue)
+{
+    queue->format->ops.publish(queue);
+}
+
+static int refused_get_used(struct l4vio_queue *queue, struct l4vio_completion *completions,
+                            unsigned max)
+{
+    (void)queue;
+    (void)completions;
+    (void)max;
+    return L4VIO_EINVAL;
+}
+
+static const struct l4vio_queue_ops descriptor_level_ops = {
+    .add = refused_add, .publish = descriptor_level_publish, .get_used = refused_get_used};
+
 int l4vio_queue_break(struct l4vio_queue *queue, const char *text, uint64_t value)
 {
     queue->broken = l4vio_fail(&queue->broken_error, L4VIO_EBADPROTO, text, value);
-    queue->buffer_level = queue->broken;
+    queue->ops = &broken_ops;
     l4vio_count(&queue->counters.broken, 1);
     l4vio_trace_event(queue->trace, L4VIO_TRACE_BROKEN, queue->index,
                       (uint64_t)(int64_t)L4VIO_EBADPROTO, value);
@@ -23,25 +80,71 @@ static bool aligned(const void *local, uint64_t device_address, unsigned align)
     return local && ((uintptr_t)local | device_address) % align == 0;
 }
 
-static int check_config(const struct l4vio_queue_config *config, struct l4vio_error *error)
+static bool has(const struct l4vio_queue_config *config, enum l4vio_feature_bit bit)
 {
-    if (!l4vio_virtqueue_size_valid(config->size))
-        return l4vio_fail(error, L4VIO_EINVAL, "queue size is not a power of two from 1 to 32768",
-                          config->size);
+    return l4vio_features_has(&config->features, bit);
+}
+
+static int check_tables(const struct l4vio_queue_config *config, struct l4vio_error *error)
+{
+    const struct l4vio_indirect_tables *tables = &config->indirect;
+    if (!tables->memory || !has(config, L4VIO_F_INDIRECT_DESC))
+        return L4VIO_OK;
+    if (config->descriptors)
+        return l4vio_fail(error, L4VIO_EINVAL, "indirect tables with the descriptor level", 0);
+    if (tables->entries < 2 || tables->entries > config->size)
+        return l4vio_fail(error, L4VIO_EINVAL,
+                          "indirect tables have less than 2 entries or more than the queue",
+                          tables->entries);
+    if (!aligned(tables->memory, tables->device_address, VIRTQ_DESC_ALIGN))
+        return l4vio_fail(error, L4VIO_EINVAL, "indirect tables are not aligned to 16 bytes",
+                          tables->device_address);
+    return L4VIO_OK;
+}
+
+static int check_areas(const struct l4vio_queue_config *config, struct l4vio_error *error)
+{
+    bool packed = has(config, L4VIO_F_RING_PACKED);
     if (!aligned(config->desc, config->desc_address, VIRTQ_DESC_ALIGN))
         return l4vio_fail(error, L4VIO_EINVAL,
                           "descriptor table is missing or not aligned to 16 bytes",
                           config->desc_address);
-    if (!aligned(config->avail, config->avail_address, VIRTQ_AVAIL_ALIGN))
+    if (!aligned(config->avail, config->avail_address,
+                 packed ? VIRTQ_EVENT_SUPPRESS_ALIGN : VIRTQ_AVAIL_ALIGN))
         return l4vio_fail(error, L4VIO_EINVAL,
-                          "available ring is missing or not aligned to 2 bytes",
+                          packed ? "driver event suppression is missing or not aligned to 4 bytes"
+                                 : "available ring is missing or not aligned to 2 bytes",
                           config->avail_address);
     if (!aligned(config->used, config->used_address, VIRTQ_USED_ALIGN))
-        return l4vio_fail(error, L4VIO_EINVAL, "used ring is missing or not aligned to 4 bytes",
+        return l4vio_fail(error, L4VIO_EINVAL,
+                          packed ? "device event suppression is missing or not aligned to 4 bytes"
+                                 : "used ring is missing or not aligned to 4 bytes",
                           config->used_address);
+    return L4VIO_OK;
+}
+
+static int check_config(const struct l4vio_queue_config *config, struct l4vio_error *error)
+{
+    if (!l4vio_virtqueue_size_allowed(config->size, &config->features))
+        return l4vio_fail(error, L4VIO_EINVAL,
+                          "queue size is not from 1 to 32768, or split and not a power of two",
+                          config->size);
+    int result = check_areas(config, error);
+    if (result < 0)
+        return result;
     if (!config->slots)
         return l4vio_fail(error, L4VIO_EINVAL, "queue has no slots", 0);
-    return L4VIO_OK;
+    return check_tables(config, error);
+}
+
+/* Packed, in-order and event index rings come with files of their own; until then they are refused. */
+static const struct l4vio_ring_format *choose_format(const struct l4vio_queue_config *config)
+{
+    if (has(config, L4VIO_F_RING_PACKED) || has(config, L4VIO_F_IN_ORDER) ||
+        has(config, L4VIO_F_EVENT_IDX) || has(config, L4VIO_F_ORDER_PLATFORM) ||
+        (has(config, L4VIO_F_INDIRECT_DESC) && config->indirect.memory))
+        return NULL;
+    return &l4vio_split;
 }
 
 int l4vio_queue_init(struct l4vio_queue *queue, const struct l4vio_queue_config *config,
@@ -50,6 +153,10 @@ int l4vio_queue_init(struct l4vio_queue *queue, const struct l4vio_queue_config 
     int result = check_config(config, error);
     if (result < 0)
         return result;
+
+    const struct l4vio_ring_format *format = choose_format(config);
+    if (!format)
+        return l4vio_fail(error, L4VIO_ENOSYS, "a ring feature that this queue has not", 0);
 
     *queue = (struct l4vio_queue){
         .desc = config->desc,
@@ -67,7 +174,15 @@ int l4vio_queue_init(struct l4vio_queue *queue, const struct l4vio_queue_config 
         .avail_address = config->avail_address,
         .used_address = config->used_address,
         .trace = config->trace,
+        .format = format,
+        .packed = has(config, L4VIO_F_RING_PACKED),
+        .event_idx = has(config, L4VIO_F_EVENT_IDX),
+        .in_order = has(config, L4VIO_F_IN_ORDER),
+        .order_platform = has(config, L4VIO_F_ORDER_PLATFORM),
+        .notification_data = has(config, L4VIO_F_NOTIFICATION_DATA),
     };
+    if (has(config, L4VIO_F_INDIRECT_DESC))
+        queue->indirect = config->indirect;
     return l4vio_queue_initialize_rings(queue);
 }
 
@@ -83,37 +198,26 @@ static void initialize_ids(struct l4vio_queue *queue)
     queue->kept_tail = L4VIO_EOQ;
 }
 
+static const struct l4vio_queue_ops *choose_ops(const struct l4vio_queue *queue)
+{
+    if (queue->descriptors)
+        return &descriptor_level_ops;
+    return queue->order_platform ? &queue->format->order_platform_ops : &queue->format->ops;
+}
+
 int l4vio_queue_initialize_rings(struct l4vio_queue *queue)
 {
     if (queue->live)
         return L4VIO_EBUSY;
 
-    l4vio_split_initialize(queue);
+    queue->format->initialize(queue);
     if (queue->descriptors)
         initialize_ids(queue);
     queue->detach_entry = 0;
     queue->broken = L4VIO_OK;
-    queue->buffer_level = queue->descriptors ? L4VIO_EINVAL : L4VIO_OK;
+    queue->ops = choose_ops(queue);
     queue->broken_error = (struct l4vio_error){0};
     return L4VIO_OK;
-}
-
-int l4vio_queue_add(struct l4vio_queue *queue, const struct l4vio_request *requests, unsigned count)
-{
-    if (queue->buffer_level != L4VIO_OK)
-        return queue->buffer_level;
-    return l4vio_split_add(queue, requests, count);
-}
-
-void l4vio_queue_publish(struct l4vio_queue *queue)
-{
-    uint16_t added = (uint16_t)(queue->avail_index - queue->published_index);
-    if (added == 0 || queue->broken)
-        return;
-
-    l4vio_split_publish(queue);
-    queue->published_index = queue->avail_index;
-    l4vio_count(&queue->counters.added, added);
 }
 
 bool l4vio_queue_needs_kick(struct l4vio_queue *queue)
@@ -121,10 +225,12 @@ bool l4vio_queue_needs_kick(struct l4vio_queue *queue)
     if (queue->kick_index == queue->published_index || queue->broken)
         return false;
 
-    queue->kick_index = queue->published_index;
-    /* The index has to be visible before we look: the device does the reverse (B4). */
+    /* What was published has to be visible before we look: the device does the reverse (B4). */
     l4vio_full_barrier();
-    if (l4vio_split_wants_kick(queue))
+    bool wanted = queue->format->wants_kick(queue);
+    queue->kick_index = queue->published_index;
+    queue->kick_place = queue->format->kick_position(queue);
+    if (wanted)
         return true;
     l4vio_count(&queue->counters.kicks_suppressed, 1);
     l4vio_trace_event(queue->trace, L4VIO_TRACE_KICK_SUPPRESSED, queue->index,
@@ -132,39 +238,52 @@ bool l4vio_queue_needs_kick(struct l4vio_queue *queue)
     return false;
 }
 
-int l4vio_queue_get_used(struct l4vio_queue *queue, struct l4vio_completion *completions,
-                         unsigned max)
-{
-    if (queue->buffer_level != L4VIO_OK)
-        return queue->buffer_level;
-    return l4vio_split_get_used(queue, completions, max);
-}
-
 bool l4vio_queue_has_used(const struct l4vio_queue *queue)
 {
-    return queue->broken || l4vio_split_has_used(queue);
+    return queue->broken || queue->format->has_used(queue);
+}
+
+static bool arm(struct l4vio_queue *queue, unsigned completions)
+{
+    queue->format->set_interrupts(queue, completions);
+    queue->interrupts_off = false;
+    /* The device must see the wish before we look again, or both sides wait for the other (B6). */
+    l4vio_full_barrier();
+    return queue->broken || queue->format->has_used_many(queue, completions);
 }
 
 bool l4vio_queue_arm(struct l4vio_queue *queue)
 {
-    l4vio_split_set_interrupts(queue, true);
-    queue->interrupts_off = false;
-    /* The device must see the flag before we look again, or both sides wait for the other (B6). */
-    l4vio_full_barrier();
-    return l4vio_queue_has_used(queue);
+    return arm(queue, 1);
+}
+
+bool l4vio_queue_arm_after(struct l4vio_queue *queue, unsigned completions)
+{
+    unsigned in_flight = l4vio_queue_in_flight(queue);
+    if (completions > in_flight)
+        completions = in_flight;
+    return arm(queue, queue->event_idx && completions > 1 ? completions : 1);
 }
 
 void l4vio_queue_disarm(struct l4vio_queue *queue)
 {
     if (queue->interrupts_off)
         return;
-    l4vio_split_set_interrupts(queue, false);
+    queue->format->set_interrupts(queue, 0);
     queue->interrupts_off = true;
 }
 
 bool l4vio_queue_device_disarmed(const struct l4vio_queue *queue)
 {
-    return l4vio_split_device_disarmed(queue);
+    return queue->format->device_disarmed(queue);
+}
+
+uint32_t l4vio_queue_kick_data(const struct l4vio_queue *queue)
+{
+    uint32_t data = queue->index & UINT16_MAX;
+    if (queue->notification_data)
+        data |= (uint32_t)queue->format->kick_position(queue) << 16;
+    return data;
 }
 
 int l4vio_queue_detach(struct l4vio_queue *queue, void **cookies, unsigned max)
@@ -176,9 +295,9 @@ int l4vio_queue_detach(struct l4vio_queue *queue, void **cookies, unsigned max)
     unsigned taken = 0;
     while (l4vio_queue_in_flight(queue) != 0 && taken < max) {
         uint16_t entry = queue->detach_entry;
-        queue->detach_entry = (uint16_t)((entry + 1u) & queue->mask);
+        queue->detach_entry = (uint16_t)(entry + 1u == queue->size ? 0 : entry + 1u);
         if (l4vio_slot_count(&queue->slots[entry]) != 0)
-            cookies[taken++] = l4vio_split_take_back(queue, entry);
+            cookies[taken++] = queue->format->take_back(queue, entry);
     }
     /* As if it had not been added: there is nothing to publish, and nothing to kick for. */
     queue->published_index = queue->avail_index;

@@ -7,18 +7,33 @@
  * run back, and no link is ever read from the ring (T1). Descriptors are written while their entries
  * are still free, so a request that turns out to be wrong half-way is just not taken.
  */
-#include "core/split.h"
+#include "core/ring_format.h"
 
 #include "core/ordering.h"
 
+static inline struct virtq_desc *table_of(const struct l4vio_queue *queue)
+{
+    return queue->desc;
+}
+
+static inline struct virtq_avail *avail_of(const struct l4vio_queue *queue)
+{
+    return queue->avail;
+}
+
+static inline const struct virtq_used *used_of(const struct l4vio_queue *queue)
+{
+    return queue->used;
+}
+
 static inline l4vio_le16 *avail_ring(const struct l4vio_queue *queue)
 {
-    return (l4vio_le16 *)(void *)(queue->avail + 1);
+    return (l4vio_le16 *)(void *)(avail_of(queue) + 1);
 }
 
 static inline const struct virtq_used_elem *used_ring(const struct l4vio_queue *queue)
 {
-    return (const struct virtq_used_elem *)(const void *)(queue->used + 1);
+    return (const struct virtq_used_elem *)(const void *)(used_of(queue) + 1);
 }
 
 static void clear16(l4vio_le16 *to, uint64_t count)
@@ -27,14 +42,14 @@ static void clear16(l4vio_le16 *to, uint64_t count)
         l4vio_store16(&to[i], 0);
 }
 
-void l4vio_split_initialize(struct l4vio_queue *queue)
+static void initialize(struct l4vio_queue *queue)
 {
     const uint16_t size = queue->size;
 
     for (uint32_t i = 0; i < size; i++) {
-        l4vio_store64(&queue->desc[i].addr, 0);
-        l4vio_store32(&queue->desc[i].len, 0);
-        clear16(&queue->desc[i].flags, 2);
+        l4vio_store64(&table_of(queue)[i].addr, 0);
+        l4vio_store32(&table_of(queue)[i].len, 0);
+        clear16(&table_of(queue)[i].flags, 2);
         queue->slots[i] = (struct l4vio_queue_slot){.link = l4vio_slot_link(i + 1u, 0)};
     }
     /* The device's area too, while the device does not know it (clause D-2.7.10.1-1). */
@@ -178,7 +193,7 @@ static inline bool write_single(const struct l4vio_queue *queue,
         return false;
 
     make_available(queue, index, *head);
-    struct virtq_desc *desc = &queue->desc[*head];
+    struct virtq_desc *desc = &table_of(queue)[*head];
     struct l4vio_queue_slot *slot = &queue->slots[*head];
     /*
      * The link first: the next request waits for it, and a load just behind a store to the same place
@@ -235,7 +250,7 @@ __attribute__((noinline)) static int add_many(struct l4vio_queue *queue,
 }
 
 /* One request is done without a loop, so that nothing has to be saved for one. */
-int l4vio_split_add(struct l4vio_queue *queue, const struct l4vio_request *requests, unsigned count)
+static int add(struct l4vio_queue *queue, const struct l4vio_request *requests, unsigned count)
 {
     if (count != 1)
         return add_many(queue, requests, count);
@@ -246,8 +261,8 @@ int l4vio_split_add(struct l4vio_queue *queue, const struct l4vio_request *reque
     return 1;
 }
 
-void l4vio_split_add_chain(struct l4vio_queue *queue, uint16_t head, uint16_t count,
-                           uint32_t writable_bytes)
+static void add_chain(struct l4vio_queue *queue, uint16_t head, uint16_t count,
+                      uint32_t writable_bytes)
 {
     struct l4vio_queue_slot *slots = queue->slots;
     struct cursor at = {.desc = queue->desc, .slots = slots, .entry = queue->free_head};
@@ -268,11 +283,6 @@ void l4vio_split_add_chain(struct l4vio_queue *queue, uint16_t head, uint16_t co
     queue->avail_index++;
     queue->free_head = (uint16_t)at.entry;
     queue->free_count = (uint16_t)(queue->free_count - count);
-}
-
-bool l4vio_split_wants_kick(const struct l4vio_queue *queue)
-{
-    return !l4vio_split_device_disarmed(queue);
 }
 
 /*
@@ -439,10 +449,9 @@ __attribute__((noinline)) static int take_many(struct l4vio_queue *queue,
     return take_rest(queue, completions, count - left, left, used.id, used.length);
 }
 
-int l4vio_split_get_used(struct l4vio_queue *queue, struct l4vio_completion *completions,
-                         unsigned max)
+static int get_used(struct l4vio_queue *queue, struct l4vio_completion *completions, unsigned max)
 {
-    uint16_t device_index = l4vio_load16_acquire(&queue->used->idx);
+    uint16_t device_index = l4vio_load16_acquire(&used_of(queue)->idx);
     uint32_t index = queue->used_index;
     uint32_t pending = (uint16_t)(device_index - index);
     if (runs_ahead(queue, device_index))
@@ -461,9 +470,9 @@ int l4vio_split_get_used(struct l4vio_queue *queue, struct l4vio_completion *com
     return 1;
 }
 
-int l4vio_split_get_used_chain(struct l4vio_queue *queue, struct l4vio_completion *completion)
+static int get_used_chain(struct l4vio_queue *queue, struct l4vio_completion *completion)
 {
-    uint16_t device_index = l4vio_load16_acquire(&queue->used->idx);
+    uint16_t device_index = l4vio_load16_acquire(&used_of(queue)->idx);
     if (runs_ahead(queue, device_index))
         return break_by_index(queue, device_index);
     if (device_index == queue->used_index)
@@ -472,22 +481,40 @@ int l4vio_split_get_used_chain(struct l4vio_queue *queue, struct l4vio_completio
                     read_used(used_ring(queue), queue->used_index & queue->mask), true);
 }
 
-bool l4vio_split_has_used(const struct l4vio_queue *queue)
+static bool has_used(const struct l4vio_queue *queue)
 {
-    return l4vio_load16_acquire(&queue->used->idx) != queue->used_index;
+    return l4vio_load16_acquire(&used_of(queue)->idx) != queue->used_index;
 }
 
-void l4vio_split_set_interrupts(struct l4vio_queue *queue, bool on)
+static bool has_used_many(const struct l4vio_queue *queue, unsigned completions)
 {
-    l4vio_store16(&queue->avail->flags, on ? UINT16_C(0) : (uint16_t)VIRTQ_AVAIL_F_NO_INTERRUPT);
+    uint16_t pending = (uint16_t)(l4vio_load16_acquire(&used_of(queue)->idx) - queue->used_index);
+    return pending >= completions;
 }
 
-bool l4vio_split_device_disarmed(const struct l4vio_queue *queue)
+static void set_interrupts(struct l4vio_queue *queue, unsigned completions)
 {
-    return (l4vio_load16(&queue->used->flags) & VIRTQ_USED_F_NO_NOTIFY) != 0;
+    l4vio_store16(&avail_of(queue)->flags,
+                  completions ? UINT16_C(0) : (uint16_t)VIRTQ_AVAIL_F_NO_INTERRUPT);
 }
 
-void *l4vio_split_take_back(struct l4vio_queue *queue, uint16_t entry)
+/* Low 15 bits are the place, bit 15 counts as the round (section 2.9). */
+static uint16_t kick_position(const struct l4vio_queue *queue)
+{
+    return queue->published_index;
+}
+
+static bool device_disarmed(const struct l4vio_queue *queue)
+{
+    return (l4vio_load16(&used_of(queue)->flags) & VIRTQ_USED_F_NO_NOTIFY) != 0;
+}
+
+static bool wants_kick(const struct l4vio_queue *queue)
+{
+    return !device_disarmed(queue);
+}
+
+static void *take_back(struct l4vio_queue *queue, uint16_t entry)
 {
     bool descriptor_level = queue->descriptors != NULL;
     struct l4vio_queue_slot *slot = &queue->slots[entry];
@@ -499,3 +526,28 @@ void *l4vio_split_take_back(struct l4vio_queue *queue, uint16_t entry)
     queue->avail_index--;
     return cookie;
 }
+
+static void publish(struct l4vio_queue *queue)
+{
+    uint16_t added = (uint16_t)(queue->avail_index - queue->published_index);
+    if (added == 0)
+        return;
+
+    l4vio_store16_release(&avail_of(queue)->idx, queue->avail_index);
+    queue->published_index = queue->avail_index;
+    l4vio_count(&queue->counters.added, added);
+}
+
+const struct l4vio_ring_format l4vio_split = {
+    .ops = {.add = add, .publish = publish, .get_used = get_used},
+    .initialize = initialize,
+    .add_chain = add_chain,
+    .get_used_chain = get_used_chain,
+    .wants_kick = wants_kick,
+    .has_used = has_used,
+    .has_used_many = has_used_many,
+    .set_interrupts = set_interrupts,
+    .device_disarmed = device_disarmed,
+    .kick_position = kick_position,
+    .take_back = take_back,
+};

@@ -47,3 +47,31 @@ int l4vio_virtqueue_layout(uint32_t size, struct l4vio_virtqueue_layout *layout)
         round_up(layout->used_offset + l4vio_virtqueue_used_bytes(entries), CACHE_LINE_BYTES);
     return L4VIO_OK;
 }
+
+bool l4vio_virtqueue_size_allowed(uint32_t size, const struct l4vio_features *features)
+{
+    if (l4vio_features_has(features, L4VIO_F_RING_PACKED))
+        return size != 0 && size <= VIRTQ_SIZE_MAX;
+    return l4vio_virtqueue_size_valid(size);
+}
+
+/* The two event suppression areas are written by different sides: a cache line each. */
+static void layout_packed(uint32_t size, struct l4vio_virtqueue_layout *layout)
+{
+    layout->desc_offset = 0;
+    layout->avail_offset =
+        round_up(sizeof(struct virtq_packed_desc) * (uint64_t)size, CACHE_LINE_BYTES);
+    layout->used_offset = layout->avail_offset + CACHE_LINE_BYTES;
+    layout->size_bytes = layout->used_offset + CACHE_LINE_BYTES;
+}
+
+int l4vio_virtqueue_layout_for(uint32_t size, const struct l4vio_features *features,
+                               struct l4vio_virtqueue_layout *layout)
+{
+    if (!l4vio_virtqueue_size_allowed(size, features))
+        return L4VIO_EINVAL;
+    if (!l4vio_features_has(features, L4VIO_F_RING_PACKED))
+        return l4vio_virtqueue_layout(size, layout);
+    layout_packed(size, layout);
+    return L4VIO_OK;
+}

@@ -53,14 +53,13 @@ static int set_queue_up(struct l4vio_device *device, uint32_t queue,
     if (setup->size > state->size_max)
         return l4vio_fail(error, L4VIO_EINVAL, "a queue larger than the device takes", setup->size);
 
-    struct l4vio_device_queue_config config = {
-        .index = queue,
-        .size = setup->size,
-        .indirect = l4vio_device_feature(device, L4VIO_F_INDIRECT_DESC),
-        .desc_address = setup->desc_address,
-        .avail_address = setup->avail_address,
-        .used_address = setup->used_address,
-        .trace = device->config.trace};
+    struct l4vio_device_queue_config config = {.index = queue,
+                                               .size = setup->size,
+                                               .features = device->accepted,
+                                               .desc_address = setup->desc_address,
+                                               .avail_address = setup->avail_address,
+                                               .used_address = setup->used_address,
+                                               .trace = device->config.trace};
     int result = l4vio_device_queue_init(&state->queue, &config, &device->memory, error);
     if (result == L4VIO_EFAULT) /* To a driver, a wrong address is a wrong argument. */
         result = l4vio_fail(error, L4VIO_EINVAL, "an area of a queue is outside registered memory",

@@ -40,6 +40,11 @@ int l4vio_device_queue_init(struct l4vio_device_queue *queue,
                             const struct l4vio_device_memory *memory, struct l4vio_error *error)
 {
     memset(queue, 0, sizeof(*queue));
+    if (l4vio_features_has(&config->features, L4VIO_F_RING_PACKED) ||
+        l4vio_features_has(&config->features, L4VIO_F_EVENT_IDX) ||
+        l4vio_features_has(&config->features, L4VIO_F_IN_ORDER) ||
+        l4vio_features_has(&config->features, L4VIO_F_ORDER_PLATFORM))
+        return l4vio_fail(error, L4VIO_ENOSYS, "a ring feature that this queue has not", 0);
     if (!l4vio_virtqueue_size_valid(config->size))
         return l4vio_fail(error, L4VIO_EINVAL, "the size of a queue is not a power of two",
                           config->size);
@@ -66,7 +71,7 @@ int l4vio_device_queue_init(struct l4vio_device_queue *queue,
     queue->used = used;
     queue->memory = memory;
     queue->size = config->size;
-    queue->indirect = config->indirect;
+    queue->indirect = l4vio_features_has(&config->features, L4VIO_F_INDIRECT_DESC);
     queue->index = config->index;
     queue->trace = config->trace;
     /* The driver has zeroed them if it keeps the rules; what we own says what we mean anyway. */
@@ -128,7 +133,7 @@ int l4vio_device_queue_next(struct l4vio_device_queue *queue, struct l4vio_devic
         l4vio_fail(&error, L4VIO_EBADPROTO, "the head of a chain is out of range", head);
         return break_queue(queue, &error);
     }
-    *chain = (struct l4vio_device_chain){.head = head, .segments = segments};
+    *chain = (struct l4vio_device_chain){.head = head, .entries = 1, .segments = segments};
     if (l4vio_device_chain_walk(queue, head, chain, segments_max, &error))
         return break_queue(queue, &error);
 

@@ -31,10 +31,10 @@ scratch=$(mktemp)
 trap 'rm -f "$scratch"' EXIT
 checked=
 
-ring=$(public 'error|trace|virtqueue|wire/ring')
-driver="$ring|$(public 'descriptors|driver|driver_wait|features|platform|queue|transport|wire/status')"
-device="$ring|$(public 'device|device_memory|device_queue|features|platform|transport|wire/status')"
-l4="$ring|$(public 'features|l4|platform|transport|wire/(l4_page|status)')"
+ring=$(public 'error|features|trace|virtqueue|wire/ring')
+driver="$ring|$(public 'descriptors|driver|driver_wait|platform|queue|transport|wire/status')"
+device="$ring|$(public 'device|device_memory|device_queue|platform|transport|wire/status')"
+l4="$ring|$(public 'l4|platform|transport|wire/(l4_page|status)')"
 both="$device|$l4|$(public 'device_page|loopback')"
 memory='src/core/(bytes|ordering|tracing)\.h'
 
