@@ -137,14 +137,19 @@ static int check_config(const struct l4vio_queue_config *config, struct l4vio_er
     return check_tables(config, error);
 }
 
-/* Packed, in-order and event index rings come with files of their own; until then they are refused. */
+/* By RING_PACKED and IN_ORDER. NULL: has no code yet and is refused. */
+static const struct l4vio_ring_format *const formats[2][2] = {
+    {&l4vio_split, NULL},
+    {NULL, NULL},
+};
+
 static const struct l4vio_ring_format *choose_format(const struct l4vio_queue_config *config)
 {
-    if (has(config, L4VIO_F_RING_PACKED) || has(config, L4VIO_F_IN_ORDER) ||
-        has(config, L4VIO_F_EVENT_IDX) || has(config, L4VIO_F_ORDER_PLATFORM) ||
-        (has(config, L4VIO_F_INDIRECT_DESC) && config->indirect.memory))
+    bool packed = has(config, L4VIO_F_RING_PACKED);
+    if (!packed && (has(config, L4VIO_F_EVENT_IDX) || has(config, L4VIO_F_ORDER_PLATFORM) ||
+                    (has(config, L4VIO_F_INDIRECT_DESC) && config->indirect.memory)))
         return NULL;
-    return &l4vio_split;
+    return formats[packed][has(config, L4VIO_F_IN_ORDER)];
 }
 
 int l4vio_queue_init(struct l4vio_queue *queue, const struct l4vio_queue_config *config,
