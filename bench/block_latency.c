@@ -1,109 +1,139 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Round trip of one 4 KiB read, depth 1, through l4:PATH from a memory image: sleeping and
- * spinning, beside what bounds it, in one run: an eventfd poll + read round trip between two
- * processes for sleeping, a cache-line round trip between two CPUs for spinning.
+ * Round trip of one 4 KiB read, depth 1, through l4:PATH from a memory image, beside what bounds it
+ * with the same placement of the two processes:
  *
- * Usage: block_latency [ROUNDS]   (interleaved rounds, 5 by default)
+ * sleeping: a round trip of two eventfds (write, poll, read).
+ * spinning: the copy of 4 KiB that another CPU has in its cache, and six round trips of a cache line
+ *           or a microsecond, whichever is more.
  */
-#include "block_rig.h"
+#include <stdio.h>
+#include <stdlib.h>
 
-enum { rounds_max = 101, store_bytes = 64 << 20, read_bytes = 4096 };
+#include "support/block_rig.h"
+#include "support/machine.h"
+#include "support/report.h"
 
-static double read_ns(uint64_t spin_ns, unsigned server_cpu, unsigned client_cpu, unsigned count)
-{
+enum { store_bytes = 64 << 20, read_bytes = 4096, line_bytes = 64, round_trips = 6 };
+
+struct reader {
     struct rig rig;
-    struct l4vio_block_request request;
-    struct l4vio_block_segment segment = {&rig.region, read_bytes, read_bytes};
-    struct l4vio_error error = {0, "", 0};
-    rig_start(&rig, store_bytes, 2 * read_bytes, spin_ns, server_cpu, client_cpu);
-    l4vio_block_request_init(&request, &rig.region, 0);
-    request.type = L4VIO_BLOCK_READ;
-    request.segments = &segment;
-    request.segment_count = 1;
-    uint64_t start = 0;
-    unsigned warm = count / 10 + 1;
-    uint32_t random = 1;
-    for (unsigned i = 0; i < count + warm; ++i) {
-        if (i == warm)
-            start = now_ns();
-        random = random * 1664525u + 1013904223u;
-        request.sector = (uint64_t)((random >> 8) % (store_bytes / read_bytes)) * 8;
-        rig_check(l4vio_block_submit(rig.block, 0, &request, &error), "read", &error);
-        error.text = "wait";
-        rig_check(l4vio_block_wait(rig.block, &request, L4VIO_FOREVER), "read", &error);
-        if (request.result) {
-            fprintf(stderr, "read: %s\n", l4vio_error_name(request.result));
-            exit(1);
-        }
-    }
-    double result = (double)(now_ns() - start) / count;
-    rig_stop(&rig);
-    return result;
+    struct rig_read read;
+    uint32_t random;
+    bool use_data;
+};
+
+/* Whoever reads wants to look at what came: each line of it has to come over. */
+static void look_at_data(const struct reader *reader)
+{
+    const unsigned char *data =
+        (const unsigned char *)reader->rig.region.base + reader->read.segment.offset_bytes;
+    unsigned sum = 0;
+    for (unsigned i = 0; i < read_bytes; i += line_bytes)
+        sum += data[i];
+    keep(&sum);
 }
 
-static double copy_4k_ns(void)
+static uint64_t read_once(void *context)
 {
-    enum { pages = 16384 };
-    static unsigned char to[read_bytes];
-    unsigned char *from = shared_pages((size_t)pages * read_bytes);
-    memset(from, 1, (size_t)pages * read_bytes);
-    uint32_t random = 1;
-    uint64_t start = now_ns();
-    for (unsigned i = 0; i < 20000; ++i) {
-        random = random * 1664525u + 1013904223u;
-        memcpy(to, from + (size_t)((random >> 8) % pages) * read_bytes, read_bytes);
-        __asm__ volatile("" ::"r"(to) : "memory");
-    }
-    double result = (double)(now_ns() - start) / 20000;
-    munmap(from, (size_t)pages * read_bytes);
+    struct reader *reader = context;
+    struct l4vio_block_request *request = &reader->read.request;
+    struct l4vio_error error = {0, "", 0};
+    request->sector = (uint64_t)rig_random(&reader->random, store_bytes / read_bytes) * 8;
+    rig_check(l4vio_block_submit(reader->rig.block, 0, request, &error), "read", &error);
+    error.text = "wait";
+    rig_check(l4vio_block_wait(reader->rig.block, request, L4VIO_FOREVER), "read", &error);
+    rig_check(request->result, "read", &error);
+    if (reader->use_data)
+        look_at_data(reader);
+    return 1;
+}
+
+static uint64_t read_some(void *context)
+{
+    uint64_t count = 0;
+    while (count < 16)
+        count += read_once(context);
+    return count;
+}
+
+static double read_ns(uint64_t spin_ns, const unsigned cpus[2], bool use_data, double seconds)
+{
+    struct reader reader = {.random = 1, .use_data = use_data};
+    struct rig_config config = {
+        .size_bytes = store_bytes,
+        .region_bytes = rig_read_bytes(1, read_bytes),
+        .spin_ns = spin_ns,
+        .server_cpu = cpus[1],
+        .client_cpu = cpus[0],
+    };
+    rig_start(&reader.rig, &config);
+    rig_read_init(&reader.rig, &reader.read, 0, 1, read_bytes);
+    uint64_t (*work)(void *) = spin_ns ? read_some : read_once;
+    ns_per_unit(work, &reader, seconds / 5);
+    double result = ns_per_unit(work, &reader, seconds);
+    rig_stop(&reader.rig);
     return result;
 }
 
 struct row {
     const char *what;
-    double values[rounds_max];
-    const char *bound;
-    double bounds[rounds_max];
+    const char *limit;
+    struct samples ns;
+    struct samples limit_ns;
 };
 
-static void print_row(struct row *row, unsigned rounds)
+static void print(struct report *report, const struct row *row)
 {
-    double value = median(row->values, rounds);
-    double bound = median(row->bounds, rounds);
-    printf("  %-32s %8.0f ns   %-38s %8.0f ns   ratio %5.2f\n", row->what, value, row->bound, bound,
-           value / bound);
+    double ns = samples_median(&row->ns);
+    double limit = samples_median(&row->limit_ns);
+    if (row->ns.count == 0)
+        return;
+    report_text(report, "what", row->what);
+    report_samples(report, "ns", &row->ns);
+    report_samples(report, "limit_ns", &row->limit_ns);
+    report_number(report, "ratio", ns / limit);
+    report_text(report, "limit", row->limit);
+    report_end_row(report);
 }
 
 int main(int argc, char **argv)
 {
-    static struct row one = {.what = "sleeping, one CPU", .bound = "eventfd round trip, one CPU"};
-    static struct row two = {.what = "sleeping, two CPUs", .bound = "eventfd round trip, two CPUs"};
-    static struct row spin = {.what = "spinning, two CPUs", .bound = "cache-line round trip"};
-    static double copies[rounds_max];
-    unsigned rounds = argc > 1 ? (unsigned)atoi(argv[1]) : 5;
-    if (rounds < 1 || rounds > rounds_max) {
-        fprintf(stderr, "block_latency: ROUNDS is 1 to %d, not %s\n", rounds_max, argv[1]);
-        return 2;
-    }
-    int two_cpus = pin_to_cpu(1);
-    for (unsigned i = 0; i < rounds; ++i) {
-        one.bounds[i] = eventfd_round_trip_ns(0, 0, 10000);
-        one.values[i] = read_ns(0, 0, 0, 10000);
-        copies[i] = copy_4k_ns();
-        if (!two_cpus)
+    static struct row one = {.what = "sleeping, one CPU", .limit = "eventfds, one CPU"};
+    static struct row two = {.what = "sleeping, two CPUs", .limit = "eventfds, two CPUs"};
+    static struct row spin = {.what = "spinning, data used",
+                              .limit = "copy + max(6 line round trips, 1 us)"};
+    static struct row bare = {.what = "spinning, data not looked at", .limit = "the same"};
+    static struct bench_options options;
+    static struct report report;
+    const uint64_t forever = 1000000000;
+    bench_options_parse(&options, argc, argv, "round trip of one 4 KiB read", 0.2, NULL);
+    report_open(
+        &report, &options, "block_latency",
+        "4 KiB read, depth 1, l4 over a Unix socket, memory image, random places of 64 MiB");
+    const unsigned *cpus = options.cpus;
+    const unsigned same[2] = {cpus[0], cpus[0]};
+    for (unsigned i = 0; i < options.rounds; i++) {
+        report_progress(&report, "block_latency", i, options.rounds);
+        samples_add(&one.limit_ns, eventfd_round_trip_ns(cpus[0], cpus[0], options.seconds));
+        samples_add(&one.ns, read_ns(0, same, true, options.seconds));
+        if (!options.two_cpus)
             continue;
-        two.bounds[i] = eventfd_round_trip_ns(0, 1, 2000);
-        two.values[i] = read_ns(0, 1, 0, 2000);
-        spin.bounds[i] = cache_line_round_trip_ns(0, 1, 200000);
-        spin.values[i] = read_ns(1000000000, 1, 0, 50000);
+        samples_add(&two.limit_ns, eventfd_round_trip_ns(cpus[0], cpus[1], options.seconds));
+        samples_add(&two.ns, read_ns(0, cpus, true, options.seconds));
+        double trips = round_trips * line_round_trip_ns(cpus[0], cpus[1], options.seconds / 4);
+        double copy = copy_4k_other_cpu_ns(cpus[0], cpus[1], options.seconds / 4);
+        samples_add(&spin.limit_ns, copy + (trips > 1000 ? trips : 1000));
+        samples_add(&bare.limit_ns, copy + (trips > 1000 ? trips : 1000));
+        samples_add(&spin.ns, read_ns(forever, cpus, true, options.seconds));
+        samples_add(&bare.ns, read_ns(forever, cpus, false, options.seconds));
     }
-    printf("4 KiB random read, depth 1, memory image; medians of %u interleaved rounds\n", rounds);
-    print_row(&one, rounds);
-    if (two_cpus) {
-        print_row(&two, rounds);
-        print_row(&spin, rounds);
-    }
-    printf("  memcpy of 4 KiB from a random place of 64 MiB: %.0f ns\n", median(copies, rounds));
+    print(&report, &one);
+    print(&report, &two);
+    print(&report, &spin);
+    print(&report, &bare);
+    if (!options.two_cpus)
+        report_skip(&report, "two CPUs", "this process may use one CPU only");
+    report_close(&report);
     return 0;
 }

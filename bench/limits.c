@@ -1,47 +1,83 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What this machine can do at best: the limits that every other figure is held against.
- * Usage: limits [ROUNDS]   (interleaved rounds, 5 by default)
- */
-#include "measure.h"
+/* What this machine can do at best, without anything of l4vio: the limits of every other figure. */
+#include <string.h>
 
-enum { rounds_max = 101, copy_bytes = 64 << 20 };
+#include "support/machine.h"
+#include "support/report.h"
+
+enum { memcpy_bytes = 64 << 20, stream_ways = 4 };
+
+struct limits {
+    struct samples line, event_one, event_two, memcpy_all, copy_same, copy_random, copy_other;
+    struct samples stream[stream_ways];
+};
+
+static const unsigned stream_batches[stream_ways] = {0, 8, 32, 128};
+
+static void measure_two_cpus(struct limits *limits, const unsigned cpus[2], double seconds)
+{
+    samples_add(&limits->line, line_round_trip_ns(cpus[0], cpus[1], seconds));
+    samples_add(&limits->event_two, eventfd_round_trip_ns(cpus[0], cpus[1], seconds));
+    samples_add(&limits->copy_other, copy_4k_other_cpu_ns(cpus[0], cpus[1], seconds));
+    for (unsigned i = 0; i < stream_ways; i++)
+        samples_add(&limits->stream[i],
+                    line_stream_ns(cpus[0], cpus[1], stream_batches[i], seconds / 2));
+}
+
+static void print(struct report *report, const char *what, const char *unit,
+                  const struct samples *samples)
+{
+    if (samples->count == 0)
+        return;
+    report_text(report, "what", what);
+    report_samples(report, "value", samples);
+    report_text(report, "unit", unit);
+    report_end_row(report);
+}
+
+static void print_streams(struct report *report, const struct limits *limits)
+{
+    for (unsigned i = 0; i < stream_ways && limits->stream[i].count; i++) {
+        report_text(report, "lines_one_way",
+                    stream_batches[i] ? "announced together" : "looked at one by one");
+        report_number(report, "batch", stream_batches[i] ? stream_batches[i] : 1);
+        report_samples(report, "ns_per_line", &limits->stream[i]);
+        report_end_row(report);
+    }
+}
 
 int main(int argc, char **argv)
 {
-    unsigned rounds = argc > 1 ? (unsigned)atoi(argv[1]) : 5;
-    if (rounds < 1 || rounds > rounds_max) {
-        fprintf(stderr, "limits: ROUNDS is 1 to %d, not %s\n", rounds_max, argv[1]);
-        return 2;
+    static struct limits limits;
+    struct bench_options options;
+    struct report report;
+    bench_options_parse(&options, argc, argv, "what the machine can do at best", 0.05, NULL);
+    report_open(&report, &options, "limits", "without anything of l4vio");
+    unsigned char *from = shared_pages(memcpy_bytes);
+    unsigned char *to = shared_pages(memcpy_bytes);
+    memset(from, 1, memcpy_bytes);
+    memset(to, 2, memcpy_bytes);
+    for (unsigned i = 0; i < options.rounds; i++) {
+        report_progress(&report, "limits", i, options.rounds);
+        if (options.two_cpus)
+            measure_two_cpus(&limits, options.cpus, options.seconds);
+        pin_to_cpu(options.cpus[0]);
+        samples_add(&limits.event_one,
+                    eventfd_round_trip_ns(options.cpus[0], options.cpus[0], options.seconds));
+        samples_add(&limits.memcpy_all, memcpy_gb_per_s(to, from, memcpy_bytes));
+        samples_add(&limits.copy_same, copy_4k_ns(0, options.seconds / 4));
+        samples_add(&limits.copy_random, copy_4k_ns(memcpy_bytes, options.seconds));
     }
-    unsigned char *from = shared_pages(copy_bytes);
-    unsigned char *to = shared_pages(copy_bytes);
-    memset(from, 1, copy_bytes);
-    memset(to, 2, copy_bytes);
-
-    int two_cpus = pin_to_cpu(1);
-    double line[rounds_max];
-    double event_same[rounds_max];
-    double event_cross[rounds_max];
-    double copy[rounds_max];
-    for (unsigned i = 0; i < rounds; ++i) {
-        if (two_cpus) {
-            line[i] = cache_line_round_trip_ns(0, 1, 200000);
-            event_cross[i] = eventfd_round_trip_ns(0, 1, 2000);
-        }
-        event_same[i] = eventfd_round_trip_ns(0, 0, 20000);
-        copy[i] = memcpy_gb_per_s(to, from, copy_bytes);
-    }
-    printf("median of %u interleaved rounds\n", rounds);
-    if (two_cpus) {
-        printf("  cache line, round trip between two CPUs          %10.0f ns\n",
-               median(line, rounds));
-        printf("  eventfd poll + read, round trip, across two CPUs %10.0f ns\n",
-               median(event_cross, rounds));
-    }
-    printf("  eventfd poll + read, round trip, on one CPU      %10.0f ns\n",
-           median(event_same, rounds));
-    printf("  memcpy of 64 MiB                                 %10.2f GB/s\n",
-           median(copy, rounds));
+    print(&report, "cache line round trip", "ns", &limits.line);
+    print(&report, "eventfd round trip, one CPU", "ns", &limits.event_one);
+    print(&report, "eventfd round trip, two CPUs", "ns", &limits.event_two);
+    print(&report, "memcpy 64 MiB", "GB/s", &limits.memcpy_all);
+    print(&report, "copy 4 KiB, same place", "ns", &limits.copy_same);
+    print(&report, "copy 4 KiB, random of 64 MiB", "ns", &limits.copy_random);
+    print(&report, "copy 4 KiB, other CPU's cache", "ns", &limits.copy_other);
+    print_streams(&report, &limits);
+    if (!options.two_cpus)
+        report_skip(&report, "what two CPUs do", "this process may use one CPU only");
+    report_close(&report);
     return 0;
 }

@@ -143,15 +143,13 @@ int l4vio_device_queue_next(struct l4vio_device_queue *queue, struct l4vio_devic
     return 1;
 }
 
-int l4vio_device_queue_rewind(struct l4vio_device_queue *queue,
-                              const struct l4vio_device_chain *chain)
+int l4vio_device_queue_rewind(struct l4vio_device_queue *queue, unsigned count)
 {
-    (void)chain;
-    if (queue->in_flight == 0)
+    if (count > queue->in_flight)
         return L4VIO_EINVAL;
-    queue->avail_index--;
-    queue->in_flight--;
-    queue->counters.taken--;
+    queue->avail_index = (uint16_t)(queue->avail_index - count);
+    queue->in_flight = (uint16_t)(queue->in_flight - count);
+    queue->counters.taken -= count;
     return L4VIO_OK;
 }
 
