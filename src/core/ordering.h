@@ -137,6 +137,47 @@ static inline void l4vio_full_barrier(void)
 }
 
 /*
+ * With ORDER_PLATFORM the other side may be something else than a CPU: the barriers of the platform,
+ * beside acquire, release and full barrier, which are for CPUs (section 6.1). For memory that both see
+ * through caches; behind a load of what the other side published, before a store that publishes, and
+ * between a store and a load.
+ */
+static inline void l4vio_platform_acquire_barrier(void)
+{
+#if defined(__aarch64__) || (defined(__ARM_ARCH) && __ARM_ARCH >= 8)
+    __asm__ volatile("dmb oshld" ::: "memory");
+#elif defined(__ARM_ARCH) && __ARM_ARCH >= 7
+    __asm__ volatile("dmb osh" ::: "memory");
+#elif defined(__riscv)
+    __asm__ volatile("fence ir, iorw" ::: "memory");
+#else
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+#endif
+}
+static inline void l4vio_platform_release_barrier(void)
+{
+#if defined(__aarch64__) || (defined(__ARM_ARCH) && __ARM_ARCH >= 7)
+    __asm__ volatile("dmb osh" ::: "memory");
+#elif defined(__riscv)
+    __asm__ volatile("fence iorw, ow" ::: "memory");
+#else
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+#endif
+}
+static inline void l4vio_platform_full_barrier(void)
+{
+#if defined(__x86_64__)
+    __asm__ volatile("mfence" ::: "memory");
+#elif defined(__aarch64__) || (defined(__ARM_ARCH) && __ARM_ARCH >= 7)
+    __asm__ volatile("dsb sy" ::: "memory");
+#elif defined(__riscv)
+    __asm__ volatile("fence iorw, iorw" ::: "memory");
+#else
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+
+/*
  * Private words that several threads of this side share, in the machine's byte order: the device's
  * status, which the thread of any queue may set DEVICE_NEEDS_RESET in.
  */
