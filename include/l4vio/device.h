@@ -10,7 +10,9 @@
  * Status rules: bits only accumulate (a write that leaves one out does not take it back, clause
  * D-2.1.1-2), 0 resets (queues, features, memory: S7, S8). Setting FEATURES_OK checks the accepted set
  * against the offer, the dependencies and the class, also when DRIVER_OK comes in the same write (S8);
- * if refused, the bit stays clear and the driver may try another set. DRIVER without ACKNOWLEDGE,
+ * if refused, the bit stays clear and the driver may try another set. A set with RING_PACKED, EVENT_IDX,
+ * IN_ORDER or ORDER_PLATFORM is refused while queues are ready that were set up before, which is allowed
+ * to drivers (as the seed's) that accept none of them: what lies in their memory is not such a ring. DRIVER without ACKNOWLEDGE,
  * FEATURES_OK without DRIVER, or DRIVER_OK without FEATURES_OK set DEVICE_NEEDS_RESET. FAILED takes
  * the queues away; after it, or DEVICE_NEEDS_RESET, only FAILED and 0 have an effect.
  * DEVICE_NEEDS_RESET and SUSPEND written by the driver are ignored.
@@ -19,8 +21,8 @@
  * device usable again after a reset.
  *
  * Threads: the control calls need the device to themselves, but for work on queues: l4vio_device_live,
- * l4vio_device_feature, l4vio_device_queue, l4vio_device_notify and l4vio_device_needs_reset may run in
- * the threads of the queues, which ops->queue_stop and ops->reset have to stop: they return only when
+ * l4vio_device_feature, l4vio_device_queue, l4vio_device_notify, l4vio_device_kicked,
+ * l4vio_device_kick_data and l4vio_device_needs_reset may run in the threads of the queues, which ops->queue_stop and ops->reset have to stop: they return only when
  * no thread touches a queue.
  */
 #ifndef L4VIO_DEVICE_H
@@ -86,19 +88,26 @@ struct l4vio_device_queue_state {
     uint16_t driver_notify_index;    /**< Device to driver. */
     uint16_t device_notify_index;    /**< Driver to device. */
     bool ready;                      /**< Set up. */
+    uint32_t kick_data;              /**< What the last kick said. */
     uint64_t reserved[4];            /**< Room to grow. */
 };
 
 /** How to make a device. Zero what is not used. */
 struct l4vio_device_config {
-    uint32_t device_id;                                  /**< VIRTIO_ID_ number. */
-    uint32_t vendor_id;                                  /**< Vendor; 0: L4VIO_VENDOR_L4RE. */
-    struct l4vio_features offered;                       /**< Class features; VERSION_1 is added. */
+    uint32_t device_id; /**< VIRTIO_ID_ number. */
+    uint32_t vendor_id; /**< Vendor; 0: L4VIO_VENDOR_L4RE. */
+    struct l4vio_features
+        offered; /**< Features of the class, and of l4vio_ring_features; VERSION_1 is
+                                            added, what the port cannot carry is taken off. */
+    struct l4vio_features required; /**< Offered bits that a driver must accept, or FEATURES_OK is
+                                             refused (e.g. ACCESS_PLATFORM: clause V-6.2-4). */
     const struct l4vio_feature_dependency *dependencies; /**< Rules of the class, or NULL. */
     unsigned dependency_count;                           /**< Number of rules. */
     struct l4vio_device_queue_state *queues;             /**< Caller-owned. */
     uint32_t queue_count;                                /**< At least 1. */
     uint16_t queue_size_max;                             /**< For every queue, a power of two. */
+    /** `queue_count * queue_size_max` private records, caller-owned, to offer IN_ORDER; else NULL. */
+    struct l4vio_device_queue_slot *queue_slots;
     uint8_t *config;                     /**< Private copy of the device configuration. */
     uint32_t config_bytes;               /**< Its size. */
     struct l4vio_device_region *regions; /**< Caller-owned array for the driver's memory. */
@@ -131,10 +140,11 @@ struct l4vio_device {
 /**
  * Initialises a device in reset state.
  * @param device caller-allocated
- * @param config copied; what it points to is borrowed. EVENT_IDX and RING_PACKED cannot be offered:
- *               the device queue has neither
+ * @param config copied; what it points to is borrowed
  * @param error  filled on failure, may be NULL
- * @return 0 or L4VIO_EINVAL
+ * @return 0 or L4VIO_EINVAL: counts of 0 or missing storage; an offer with a feature of rings or transport
+ *         that there is not, with IN_ORDER but no queue_slots, without a feature that another depends on,
+ *         or without one that is required
  */
 int l4vio_device_init(struct l4vio_device *device, const struct l4vio_device_config *config,
                       struct l4vio_error *error);
@@ -250,6 +260,24 @@ bool l4vio_device_feature(const struct l4vio_device *device, unsigned bit);
  * @return the ring, or NULL if it is not set up
  */
 struct l4vio_device_queue *l4vio_device_queue(struct l4vio_device *device, uint32_t queue);
+
+/**
+ * The port says what a kick carried (VIRTIO 1.4, section 2.9): kept for
+ * l4vio_device_kick_data. The ring is what counts, not this. Any thread.
+ * @param device the device
+ * @param queue  queue index, any number
+ * @param data   the kick value
+ */
+void l4vio_device_kicked(struct l4vio_device *device, uint32_t queue, uint32_t data);
+
+/**
+ * What the last kick of a queue said: the queue index in the low half and, with NOTIFICATION_DATA, the
+ * place of the next request in the upper half. A hint by a driver that may lie. Any thread.
+ * @param device the device
+ * @param queue  queue index
+ * @return the value, 0 if there was none since the queue was set up
+ */
+uint32_t l4vio_device_kick_data(const struct l4vio_device *device, uint32_t queue);
 
 /**
  * After finishing chains: notifies the driver if it wants that. If the queue is broken, sets

@@ -28,6 +28,8 @@ struct l4vio_device_page_config {
     bool cmd_mode;               /**< Offer feature 160. */
     uint32_t notification_count; /**< Notification indexes: at least 1. */
     bool kick_per_queue;         /**< Queue n is kicked by index n; else every queue by index 0. */
+    bool carries_kick_data; /**< Kicks reach l4vio_device_kicked; else NOTIFICATION_DATA is taken
+                                          off the offer. */
     /** Triggers the driver's object of an index (device to driver). Never blocks. */
     void (*trigger)(void *self, uint32_t index);
     void *trigger_self;   /**< First argument. */

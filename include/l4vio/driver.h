@@ -80,9 +80,16 @@ struct l4vio_driver_config {
     struct l4vio_transport transport; /**< How to reach the device. */
     struct l4vio_platform platform;   /**< What the operating system gives. */
     uint32_t device_id;               /**< Expected device class; 0: any. */
-    struct l4vio_features allowed; /**< What this driver implements for the class (VERSION_1 and the
-                                            library's own ring features are added). */
-    struct l4vio_features refused; /**< Bits to leave out even so. */
+    /**
+     * What this driver implements: features of the class, and those of l4vio_ring_features that it sets
+     * its queues up with (l4vio_driver_features says what was accepted). VERSION_1 and the transport's
+     * own features are added. A caller who leaves ring features out, as the seed's do, may initialise its
+     * queues before the features are settled.
+     */
+    struct l4vio_features allowed;
+    struct l4vio_features refused;  /**< Bits to leave out even so. */
+    struct l4vio_features required; /**< Bits without which the driver gives up: see
+                                             l4vio_driver_negotiate. VERSION_1 always is. */
     const struct l4vio_feature_dependency *dependencies; /**< Rules of the class, or NULL. */
     unsigned dependency_count;                           /**< Number of rules. */
     bool unmanaged_notifications; /**< The caller binds its own objects (the seed's
@@ -125,6 +132,7 @@ struct l4vio_driver {
     struct l4vio_transport_properties properties;        /**< Of the transport. */
     struct l4vio_identity identity;                      /**< Of the device. */
     struct l4vio_features allowed;                       /**< The driver's list. */
+    struct l4vio_features required;                      /**< The driver insists on them. */
     struct l4vio_features accepted;                      /**< Settled features. */
     const struct l4vio_feature_dependency *dependencies; /**< Rules. */
     unsigned dependency_count;                           /**< Number of rules. */
@@ -241,6 +249,13 @@ bool l4vio_driver_fail_state(const struct l4vio_driver *driver);
 bool l4vio_driver_feature_negotiated(const struct l4vio_driver *driver, unsigned bit);
 
 /**
+ * The accepted features, for struct l4vio_queue_config; valid once features are settled.
+ * @param driver negotiated
+ * @return the accepted set, empty before
+ */
+struct l4vio_features l4vio_driver_features(const struct l4vio_driver *driver);
+
+/**
  * Settles and freezes the features: accepts what is offered, on the driver's list, and complete
  * (B11), writes the whole map, sets FEATURES_OK and reads it back. Does nothing if settled already.
  *
@@ -248,6 +263,8 @@ bool l4vio_driver_feature_negotiated(const struct l4vio_driver *driver, unsigned
  * @param error  filled on failure, may be NULL
  * @retval L4VIO_OK     settled
  * @retval L4VIO_ENODEV VERSION_1 is not on offer: legacy device
+ * @retval L4VIO_ENOSYS a required feature is not on offer, not carried by the transport, not on the
+ *                      driver's list, or lacks one that it depends on (value: the bit)
  * @retval L4VIO_EINVAL the device refused the features
  * @retval L4VIO_EIO    the device is in a fail state
  * On failure FAILED is set.
@@ -354,7 +371,8 @@ int l4vio_region_address(const struct l4vio_region *region, uint64_t offset_byte
  * @param used_address  device address of the used ring
  * @param error         filled on failure, may be NULL
  * @retval L4VIO_OK     ready
- * @retval L4VIO_EINVAL size 0, not a power of two, above the device's or above 32768; bad address
+ * @retval L4VIO_EINVAL size 0, above the device's or above 32768; a split queue whose size is not a power
+ *                      of two; bad address
  * @retval L4VIO_ERANGE no such queue
  * @retval L4VIO_EIO    the device is failed or not initialised
  * FAILED is set if it is the device that refuses (B12).
@@ -372,21 +390,24 @@ int l4vio_driver_config_queue(struct l4vio_driver *driver, uint32_t queue, uint1
  * @param queue  from l4vio_queue_init; its rings lie in registered memory
  * @param error  filled on failure, may be NULL
  * @return as l4vio_driver_config_queue; L4VIO_ERANGE also for a notification index without object;
- *         L4VIO_EBUSY if the queue is live already
+ *         L4VIO_EBUSY if the queue is live already; L4VIO_EINVAL also for a queue that was initialised
+ *         with other ring features than were accepted (value: the bit)
  */
 int l4vio_driver_attach_queue(struct l4vio_driver *driver, struct l4vio_queue *queue,
                               struct l4vio_error *error);
 
 /**
- * Stops one queue (RING_RESET, or the transport's own way). Afterwards l4vio_queue_detach hands back
- * what was in flight; l4vio_queue_initialize_rings and l4vio_driver_attach_queue start it again. The
- * seed's `disable`.
+ * Stops one queue (RING_RESET, or the transport's own way: L4-VIRTIO has one without that feature),
+ * while others run. Afterwards l4vio_queue_detach hands back what was in flight;
+ * l4vio_queue_initialize_rings, or l4vio_queue_init with another size or other memory, and
+ * l4vio_driver_attach_queue start it again. The seed's `disable`.
  *
  * @param driver connected
  * @param queue  attached
  * @param error  filled on failure, may be NULL
- * @retval L4VIO_OK     the device touches the queue's memory no more
- * @retval L4VIO_ENOSYS the device cannot: reset the device
+ * @retval L4VIO_OK        the device touches the queue's memory no more
+ * @retval L4VIO_ENOSYS    the device cannot: reset the device
+ * @retval L4VIO_ETIMEDOUT the device did not confirm: the queue stays live, try again or reset the device
  */
 int l4vio_driver_reset_queue(struct l4vio_driver *driver, struct l4vio_queue *queue,
                              struct l4vio_error *error);

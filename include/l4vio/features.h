@@ -84,6 +84,14 @@ static inline bool l4vio_features_has(const struct l4vio_features *features, uns
 }
 
 /**
+ * The ring features that the queues of this library implement, on both sides: INDIRECT_DESC, EVENT_IDX,
+ * ACCESS_PLATFORM, RING_PACKED, IN_ORDER, ORDER_PLATFORM, NOTIFICATION_DATA, RING_RESET. None depends on
+ * another: every combination is valid.
+ * @param features filled
+ */
+void l4vio_ring_features(struct l4vio_features *features);
+
+/**
  * Intersection.
  * @param a one set
  * @param b another set
@@ -91,6 +99,15 @@ static inline bool l4vio_features_has(const struct l4vio_features *features, uns
  */
 struct l4vio_features l4vio_features_and(const struct l4vio_features *a,
                                          const struct l4vio_features *b);
+
+/**
+ * Union.
+ * @param a one set
+ * @param b another set
+ * @return the bits that are in one of them or in both
+ */
+struct l4vio_features l4vio_features_or(const struct l4vio_features *a,
+                                        const struct l4vio_features *b);
 
 /**
  * Difference.

@@ -50,6 +50,11 @@ struct l4vio_l4_calls {
                          struct l4vio_error *error);
     /** Optional extension: stops one queue. */
     int (*reset_queue)(void *self, uint32_t queue, uint64_t deadline_ns, struct l4vio_error *error);
+    /**
+     * Optional: carries what a kick says (transport.h) to the device, before the queue's notification is
+     * triggered. Never blocks. NULL: a kick says nothing, and NOTIFICATION_DATA is not carried.
+     */
+    int (*kick)(void *self, uint32_t queue, uint32_t data);
     /** See transport.h. */
     int (*peer_alive)(void *self);
     /** See transport.h. */

@@ -29,6 +29,8 @@ struct l4vio_transport_properties {
     bool stops_on_reset;           /**< Status 0 means that the device touches memory no more. */
     /** Feature bits of the transport itself that it implements: added to the driver's list. */
     struct l4vio_features own_features;
+    /** Feature bits that it cannot carry: taken off whatever the driver's list says. */
+    struct l4vio_features not_carried;
 };
 
 /** What the device is. Read once at connect. */

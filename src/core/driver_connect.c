@@ -51,15 +51,20 @@ static void take_config(struct l4vio_driver *driver, const struct l4vio_driver_c
 static void choose_allowed(struct l4vio_driver *driver, const struct l4vio_driver_config *config)
 {
     struct l4vio_features allowed = config->allowed;
-    /* What ring and transport do is not the device class's to say (VIRTIO 1.4, section 2.2). */
-    for (unsigned bit = FIRST_COMMON_BIT; bit <= LAST_COMMON_BIT; bit++)
-        l4vio_features_clear(&allowed, bit);
-    for (unsigned i = 0; i < L4VIO_FEATURE_WORDS; i++)
-        allowed.word[i] |= driver->properties.own_features.word[i];
+    struct l4vio_features ring;
+    l4vio_ring_features(&ring);
+    /* Of queues and transport (VIRTIO 1.4, section 2.2) a class can allow only what there is. */
+    for (unsigned bit = FIRST_COMMON_BIT; bit <= LAST_COMMON_BIT; bit++) {
+        if (!l4vio_features_has(&ring, bit))
+            l4vio_features_clear(&allowed, bit);
+    }
+    if (!driver->transport.ops->reset_queue)
+        l4vio_features_clear(&allowed, L4VIO_F_RING_RESET);
+    allowed = l4vio_features_or(&allowed, &driver->properties.own_features);
+    allowed = l4vio_features_minus(&allowed, &driver->properties.not_carried);
     l4vio_features_set(&allowed, L4VIO_F_VERSION_1);
-    if (driver->transport.ops->reset_queue)
-        l4vio_features_set(&allowed, L4VIO_F_RING_RESET);
     driver->allowed = l4vio_features_minus(&allowed, &config->refused);
+    driver->required = config->required;
 }
 
 static int identify(struct l4vio_driver *driver, const struct l4vio_driver_config *config,

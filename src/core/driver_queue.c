@@ -32,13 +32,17 @@ static int check_setup(struct l4vio_driver *driver, uint32_t queue,
     int max = size_max(driver, queue, error);
     if (max < 0)
         return max;
-    if (!l4vio_virtqueue_size_valid(setup->size))
-        return l4vio_fail(error, L4VIO_EINVAL, "queue size not a power of two up to 32768",
+    bool packed = l4vio_features_has(&driver->accepted, L4VIO_F_RING_PACKED);
+    if (!l4vio_virtqueue_size_allowed(setup->size, &driver->accepted))
+        return l4vio_fail(error, L4VIO_EINVAL,
+                          packed ? "queue size not from 1 to 32768"
+                                 : "queue size not a power of two up to 32768",
                           setup->size);
     if (setup->size > max)
         return l4vio_fail(error, L4VIO_EINVAL, "queue size above what the device allows",
                           (uint64_t)max);
-    if (setup->desc_address % VIRTQ_DESC_ALIGN || setup->avail_address % VIRTQ_AVAIL_ALIGN ||
+    uint64_t avail_align = packed ? VIRTQ_EVENT_SUPPRESS_ALIGN : VIRTQ_AVAIL_ALIGN;
+    if (setup->desc_address % VIRTQ_DESC_ALIGN || setup->avail_address & (avail_align - 1u) ||
         setup->used_address % VIRTQ_USED_ALIGN)
         return l4vio_fail(error, L4VIO_EINVAL, "an area of the queue is not aligned",
                           setup->desc_address);
@@ -145,11 +149,40 @@ static int check_attach(struct l4vio_driver *driver, const struct l4vio_queue *q
     return L4VIO_OK;
 }
 
+/* The device works by what was accepted: a queue that works otherwise would be two formats at once. */
+static int check_features(const struct l4vio_driver *driver, const struct l4vio_queue *queue,
+                          struct l4vio_error *error)
+{
+    const struct {
+        unsigned bit;
+        bool used;
+        const char *text;
+    } rules[] = {
+        {L4VIO_F_RING_PACKED, queue->packed, "RING_PACKED: queue not as was negotiated"},
+        {L4VIO_F_EVENT_IDX, queue->event_idx, "EVENT_IDX: queue not as was negotiated"},
+        {L4VIO_F_IN_ORDER, queue->in_order, "IN_ORDER: queue not as was negotiated"},
+        {L4VIO_F_ORDER_PLATFORM, queue->order_platform, "ORDER_PLATFORM: queue not as negotiated"},
+        {L4VIO_F_NOTIFICATION_DATA, queue->notification_data,
+         "NOTIFICATION_DATA: queue not as was negotiated"},
+    };
+    for (unsigned i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+        if (l4vio_features_has(&driver->accepted, rules[i].bit) != rules[i].used)
+            return l4vio_fail(error, L4VIO_EINVAL, rules[i].text, rules[i].bit);
+    }
+    /* Tables need not be used: without them a queue only sends no such descriptors. */
+    if (queue->indirect.memory && !l4vio_features_has(&driver->accepted, L4VIO_F_INDIRECT_DESC))
+        return l4vio_fail(error, L4VIO_EINVAL, "INDIRECT_DESC: a queue with tables, not negotiated",
+                          L4VIO_F_INDIRECT_DESC);
+    return L4VIO_OK;
+}
+
 static int attach(struct l4vio_driver *driver, struct l4vio_queue *queue, struct l4vio_error *error)
 {
     int result = l4vio_driver_settle(driver, error);
     if (result == L4VIO_OK)
         result = check_attach(driver, queue, error);
+    if (result == L4VIO_OK)
+        result = check_features(driver, queue, error);
     if (result)
         return result;
     struct l4vio_queue_setup setup = {.size = queue->size,
@@ -249,7 +282,8 @@ int l4vio_driver_notify(struct l4vio_driver *driver, struct l4vio_queue *queue)
             return L4VIO_ERANGE;
         to_device = driver->notifications[queue->device_notify_index].to_device;
     }
-    int result = transport->ops->kick(transport->self, queue->index, queue->index, &to_device);
+    int result = transport->ops->kick(transport->self, queue->index, l4vio_queue_kick_data(queue),
+                                      &to_device);
     if (result)
         return result;
     l4vio_count(&queue->counters.kicks_sent, 1);

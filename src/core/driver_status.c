@@ -138,6 +138,31 @@ bool l4vio_driver_feature_negotiated(const struct l4vio_driver *driver, unsigned
     return l4vio_features_has(&driver->accepted, bit);
 }
 
+struct l4vio_features l4vio_driver_features(const struct l4vio_driver *driver)
+{
+    return driver->accepted;
+}
+
+/* What the driver insists on has to be there (clause D-2.2.1-4b). */
+static int check_required(const struct l4vio_driver *driver, const struct l4vio_features *accepted,
+                          struct l4vio_error *error)
+{
+    struct l4vio_features missing = l4vio_features_minus(&driver->required, accepted);
+    unsigned bit = 0;
+    if (l4vio_features_empty(&missing))
+        return L4VIO_OK;
+    while (!l4vio_features_has(&missing, bit))
+        bit++;
+    if (l4vio_features_has(&driver->properties.not_carried, bit))
+        return l4vio_fail(error, L4VIO_ENOSYS, "the transport does not carry a required feature",
+                          bit);
+    if (!l4vio_features_has(&driver->identity.offered, bit))
+        return l4vio_fail(error, L4VIO_ENOSYS, "the device does not offer a required feature", bit);
+    if (!l4vio_features_has(&driver->allowed, bit))
+        return l4vio_fail(error, L4VIO_ENOSYS, "the driver does not have a required feature", bit);
+    return l4vio_fail(error, L4VIO_ENOSYS, "a required feature lacks one that it depends on", bit);
+}
+
 static int settle(struct l4vio_driver *driver, struct l4vio_error *error)
 {
     const struct l4vio_transport *transport = &driver->transport;
@@ -147,8 +172,11 @@ static int settle(struct l4vio_driver *driver, struct l4vio_error *error)
 
     struct l4vio_features accepted = l4vio_features_choose(
         offered, &driver->allowed, driver->dependencies, driver->dependency_count);
-    int result = l4vio_driver_outcome(
-        driver, transport->ops->set_features(transport->self, &accepted, error));
+    int result = check_required(driver, &accepted, error);
+    if (result)
+        return result;
+    result = l4vio_driver_outcome(driver,
+                                  transport->ops->set_features(transport->self, &accepted, error));
     if (result)
         return result;
 

@@ -19,6 +19,27 @@ struct l4vio_features l4vio_features_minus(const struct l4vio_features *a,
     return result;
 }
 
+struct l4vio_features l4vio_features_or(const struct l4vio_features *a,
+                                        const struct l4vio_features *b)
+{
+    struct l4vio_features result;
+    for (unsigned i = 0; i < L4VIO_FEATURE_WORDS; i++)
+        result.word[i] = a->word[i] | b->word[i];
+    return result;
+}
+
+void l4vio_ring_features(struct l4vio_features *features)
+{
+    static const uint8_t bits[] = {
+        L4VIO_F_INDIRECT_DESC, L4VIO_F_EVENT_IDX,         L4VIO_F_ACCESS_PLATFORM,
+        L4VIO_F_RING_PACKED,   L4VIO_F_IN_ORDER,          L4VIO_F_ORDER_PLATFORM,
+        L4VIO_F_RING_RESET,    L4VIO_F_NOTIFICATION_DATA,
+    };
+    *features = (struct l4vio_features){{0}};
+    for (unsigned i = 0; i < sizeof(bits); i++)
+        (void)l4vio_features_set(features, bits[i]);
+}
+
 bool l4vio_features_empty(const struct l4vio_features *features)
 {
     uint32_t bits = 0;

@@ -8,6 +8,35 @@
 #include "core/ordering.h"
 #include "devices/device_private.h"
 
+/* Feature bits of queues and transports; the others are the device class's. */
+#define FIRST_COMMON_BIT 24u
+#define LAST_COMMON_BIT  49u
+
+/* Clauses V-2.2.2-1 and -3: offered is only what can be honoured, and with all that it depends on. */
+static int check_offer(const struct l4vio_device_config *config, struct l4vio_error *error)
+{
+    struct l4vio_features ring;
+    l4vio_ring_features(&ring);
+    for (unsigned bit = FIRST_COMMON_BIT; bit <= LAST_COMMON_BIT; bit++) {
+        if (l4vio_features_has(&config->offered, bit) && !l4vio_features_has(&ring, bit) &&
+            bit != L4VIO_F_VERSION_1)
+            return l4vio_fail(error, L4VIO_EINVAL, "a ring feature that the device queue has not",
+                              bit);
+    }
+    if (l4vio_features_has(&config->offered, L4VIO_F_IN_ORDER) && !config->queue_slots)
+        return l4vio_fail(error, L4VIO_EINVAL, "IN_ORDER without slots for the queues", 0);
+    int broken = l4vio_features_broken_dependency(&config->offered, config->dependencies,
+                                                  config->dependency_count);
+    if (broken >= 0)
+        return l4vio_fail(error, L4VIO_EINVAL, "an offered feature lacks one that it depends on",
+                          config->dependencies[broken].bit);
+    struct l4vio_features missing = l4vio_features_minus(&config->required, &config->offered);
+    l4vio_features_clear(&missing, L4VIO_F_VERSION_1);
+    if (!l4vio_features_empty(&missing))
+        return l4vio_fail(error, L4VIO_EINVAL, "a required feature is not offered", 0);
+    return L4VIO_OK;
+}
+
 int l4vio_device_init(struct l4vio_device *device, const struct l4vio_device_config *config,
                       struct l4vio_error *error)
 {
@@ -18,9 +47,9 @@ int l4vio_device_init(struct l4vio_device *device, const struct l4vio_device_con
                           config->queue_size_max);
     if (config->config_bytes && !config->config)
         return l4vio_fail(error, L4VIO_EINVAL, "no memory for the configuration", 0);
-    if (l4vio_features_has(&config->offered, L4VIO_F_EVENT_IDX) ||
-        l4vio_features_has(&config->offered, L4VIO_F_RING_PACKED))
-        return l4vio_fail(error, L4VIO_EINVAL, "a ring feature that the device queue has not", 0);
+    int result = check_offer(config, error);
+    if (result)
+        return result;
 
     *device = (struct l4vio_device){.config = *config};
     l4vio_features_set(&device->config.offered, L4VIO_F_VERSION_1);
@@ -60,6 +89,8 @@ static int set_queue_up(struct l4vio_device *device, uint32_t queue,
                                                .avail_address = setup->avail_address,
                                                .used_address = setup->used_address,
                                                .trace = device->config.trace};
+    if (device->config.queue_slots)
+        config.slots = device->config.queue_slots + (size_t)queue * device->config.queue_size_max;
     int result = l4vio_device_queue_init(&state->queue, &config, &device->memory, error);
     if (result == L4VIO_EFAULT) /* To a driver, a wrong address is a wrong argument. */
         result = l4vio_fail(error, L4VIO_EINVAL, "an area of a queue is outside registered memory",
@@ -67,6 +98,7 @@ static int set_queue_up(struct l4vio_device *device, uint32_t queue,
     if (result)
         return result;
 
+    __atomic_store_n(&state->kick_data, 0, __ATOMIC_RELAXED);
     state->driver_notify_index = setup->driver_notify_index;
     state->device_notify_index = setup->device_notify_index;
     state->ready = true;
@@ -239,6 +271,20 @@ struct l4vio_device_queue *l4vio_device_queue(struct l4vio_device *device, uint3
     if (queue >= device->config.queue_count || !device->config.queues[queue].ready)
         return NULL;
     return &device->config.queues[queue].queue;
+}
+
+void l4vio_device_kicked(struct l4vio_device *device, uint32_t queue, uint32_t data)
+{
+    if (queue >= device->config.queue_count)
+        return;
+    __atomic_store_n(&device->config.queues[queue].kick_data, data, __ATOMIC_RELAXED);
+}
+
+uint32_t l4vio_device_kick_data(const struct l4vio_device *device, uint32_t queue)
+{
+    if (queue >= device->config.queue_count)
+        return 0;
+    return __atomic_load_n(&device->config.queues[queue].kick_data, __ATOMIC_RELAXED);
 }
 
 void l4vio_device_notify(struct l4vio_device *device, uint32_t queue)

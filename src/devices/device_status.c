@@ -43,12 +43,31 @@ void l4vio_device_needs_reset(struct l4vio_device *device, const struct l4vio_er
         l4vio_device_notify_config(device);
 }
 
+/* Queues that were set up before the features were settled are rings without any feature. */
+static bool queues_fit(const struct l4vio_device_config *config,
+                       const struct l4vio_features *accepted)
+{
+    if (!l4vio_features_has(accepted, L4VIO_F_RING_PACKED) &&
+        !l4vio_features_has(accepted, L4VIO_F_EVENT_IDX) &&
+        !l4vio_features_has(accepted, L4VIO_F_IN_ORDER) &&
+        !l4vio_features_has(accepted, L4VIO_F_ORDER_PLATFORM))
+        return true;
+    for (uint32_t i = 0; i < config->queue_count; i++) {
+        if (config->queues[i].ready)
+            return false;
+    }
+    return true;
+}
+
 /* Checks what the driver accepts; only then it becomes what is in force. */
 static int settle_features(struct l4vio_device *device, const struct l4vio_features *accepted)
 {
     const struct l4vio_device_config *config = &device->config;
     struct l4vio_features unknown = l4vio_features_minus(accepted, &config->offered);
+    struct l4vio_features missing = l4vio_features_minus(&config->required, accepted);
     if (!l4vio_features_empty(&unknown) || !l4vio_features_has(accepted, L4VIO_F_VERSION_1))
+        return L4VIO_EINVAL;
+    if (!l4vio_features_empty(&missing) || !queues_fit(config, accepted))
         return L4VIO_EINVAL;
     if (l4vio_features_broken_dependency(accepted, config->dependencies,
                                          config->dependency_count) >= 0)

@@ -160,6 +160,8 @@ int l4vio_device_page_init(struct l4vio_device_page *page,
     *page = (struct l4vio_device_page){.config = *config, .queues_offset = (uint32_t)offset};
     if (config->cmd_mode)
         l4vio_features_set(&device->config.offered, L4VIO_F_L4_CMD_CONFIG);
+    if (!config->carries_kick_data)
+        l4vio_features_clear(&device->config.offered, L4VIO_F_NOTIFICATION_DATA);
     l4vio_device_set_port(device, &port_ops, page);
     clear_words(config->page, L4VIO_PAGE_BYTES);
     publish_status(page, 0);

@@ -198,11 +198,45 @@ static void bad_devices_are_refused(void **state)
     bad.config = NULL;
     assert_int_equal(l4vio_device_init(&device, &bad, NULL), L4VIO_EINVAL);
     bad = good;
-    l4vio_features_set(&bad.offered, L4VIO_F_EVENT_IDX);
+    l4vio_features_set(&bad.required, L4VIO_F_ACCESS_PLATFORM);
     assert_int_equal(l4vio_device_init(&device, &bad, NULL), L4VIO_EINVAL);
+}
+
+/* Clauses V-2.2.2-1 and V-2.2.2-3: nothing that the device has not, nothing without what it needs. */
+static void offers_that_cannot_be_honoured_are_refused(void **state)
+{
+    static const struct l4vio_feature_dependency rule = {.bit = 5, .needs = 6, .or_needs = 6};
+    struct l4vio_device device;
+    struct l4vio_device_queue_state states[1];
+    struct l4vio_device_queue_slot slots[16];
+    struct l4vio_device_config good = {.device_id = 1,
+                                       .queues = states,
+                                       .queue_count = 1,
+                                       .queue_size_max = 16,
+                                       .queue_slots = slots,
+                                       .dependencies = &rule,
+                                       .dependency_count = 1};
+    (void)state;
+    l4vio_ring_features(&good.offered);
+    assert_int_equal(l4vio_device_init(&device, &good, NULL), 0);
+    assert_true(l4vio_features_has(&device.config.offered, L4VIO_F_VERSION_1));
+
+    struct l4vio_device_config bad = good;
+    bad.queue_slots = NULL; /* IN_ORDER needs them. */
+    assert_int_equal(l4vio_device_init(&device, &bad, NULL), L4VIO_EINVAL);
+    l4vio_features_clear(&bad.offered, L4VIO_F_IN_ORDER);
+    assert_int_equal(l4vio_device_init(&device, &bad, NULL), 0);
+    static const uint8_t reserved[] = {24, 27, 37, 39, 41, 42, 49};
+    for (unsigned i = 0; i < sizeof(reserved); i++) {
+        bad = good;
+        l4vio_features_set(&bad.offered, reserved[i]);
+        assert_int_equal(l4vio_device_init(&device, &bad, NULL), L4VIO_EINVAL);
+    }
     bad = good;
-    l4vio_features_set(&bad.offered, L4VIO_F_RING_PACKED);
+    l4vio_features_set(&bad.offered, 5);
     assert_int_equal(l4vio_device_init(&device, &bad, NULL), L4VIO_EINVAL);
+    l4vio_features_set(&bad.offered, 6);
+    assert_int_equal(l4vio_device_init(&device, &bad, NULL), 0);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, raw_setup, raw_teardown)
@@ -222,6 +256,7 @@ int main(void)
         CASE(configuration_change_is_announced),
         CASE(change_without_driver_notifies_nobody),
         CASE(bad_devices_are_refused),
+        CASE(offers_that_cannot_be_honoured_are_refused),
     };
     return cmocka_run_group_tests_name("device_life", tests, NULL, NULL);
 }

@@ -61,6 +61,8 @@ static int identify(void *self, struct l4vio_transport_properties *properties,
     properties->driver_chooses_addresses = true;
     properties->stops_on_reset = true;
     l4vio_features_set(&properties->own_features, L4VIO_F_L4_CMD_CONFIG);
+    if (!l4->calls->kick)
+        l4vio_features_set(&properties->not_carried, L4VIO_F_NOTIFICATION_DATA);
     return L4VIO_OK;
 }
 
@@ -254,10 +256,11 @@ static int kick(void *self, uint32_t queue, uint32_t data,
                 const struct l4vio_notification *to_device)
 {
     const struct l4vio_l4 *l4 = self;
-    (void)queue;
-    (void)data;
     if (!l4->open)
         return L4VIO_EPIPE;
+    int result = l4->calls->kick ? l4->calls->kick(l4->calls_self, queue, data) : L4VIO_OK;
+    if (result)
+        return result;
     if (to_device->handle == L4VIO_NO_HANDLE)
         return l4->cmd_mode ? L4VIO_OK : L4VIO_EINVAL;
     return l4->platform.ops->notification_trigger(l4->platform.self, to_device);

@@ -164,6 +164,16 @@ static int icu_bind(void *self, uint32_t index, const struct l4vio_notification 
     return L4VIO_OK;
 }
 
+static int kick(void *self, uint32_t queue, uint32_t data)
+{
+    struct l4vio_loopback *loopback = self;
+    if (is_dead(loopback))
+        return L4VIO_EPIPE;
+    /* No lock: a device at work does not keep a kick waiting. */
+    l4vio_device_kicked(loopback->page->config.device, queue, data);
+    return L4VIO_OK;
+}
+
 static int peer_alive(void *self)
 {
     return is_dead(self) ? L4VIO_EPIPE : L4VIO_OK;
@@ -197,6 +207,7 @@ static const struct l4vio_l4_calls loopback_calls = {
     .icu_bind = icu_bind,
     .unregister_ds = unregister_ds,
     .reset_queue = reset_queue,
+    .kick = kick,
     .peer_alive = peer_alive,
     .peer_handle = peer_handle,
     .close = close,
