@@ -77,7 +77,7 @@ int l4vio_queue_break(struct l4vio_queue *queue, const char *text, uint64_t valu
 
 static bool aligned(const void *local, uint64_t device_address, unsigned align)
 {
-    return local && ((uintptr_t)local | device_address) % align == 0;
+    return local && (((uintptr_t)local | device_address) & (align - 1u)) == 0;
 }
 
 static bool has(const struct l4vio_queue_config *config, enum l4vio_feature_bit bit)
