@@ -76,7 +76,7 @@ struct l4vio_queue_slot {
                                   the chain, 0: not the head of a chain in flight. */
 };
 
-/** Counters of a queue. They only grow (and wrap); reading them while the queue is in use is safe. */
+/** Counters of a queue, by l4vio_queue_counters. They only grow (and wrap). */
 struct l4vio_queue_counters {
     uint64_t added;            /**< Requests made available. */
     uint64_t completed;        /**< Requests handed back. */
@@ -150,44 +150,44 @@ struct l4vio_queue_ops {
 
 /**
  * The driver's side of a virtqueue. Caller-allocated; all fields are private to the library. What a
- * request touches comes first, in one cache line where lines are 64 bytes.
+ * request touches comes first.
  */
 struct l4vio_queue {
-    const struct l4vio_queue_ops *ops; /**< Of the format, or refusals. */
-    void *desc;                        /**< Shared: descriptor area. */
-    void *avail;                       /**< Shared, written only: driver area. */
-    const void *used;                  /**< Shared, read only: device area. */
-    struct l4vio_queue_slot *slots;    /**< Private records. */
-    uint32_t mask;                     /**< Split: entries - 1. */
-    /* What the same call writes does not lie side by side: compilers would put it together by shifts
-     * and ors, which costs more than it saves. */
-    uint16_t free_head;       /**< First free entry. */
-    uint16_t published_index; /**< Value in avail.idx. */
-    uint16_t avail_index;     /**< Next value of avail.idx, with what is not published. */
-    uint16_t kick_index;      /**< Value in avail.idx at the last kick decision. */
-    uint16_t free_count;      /**< Free entries. */
-    uint16_t size;            /**< Entries. */
-    uint16_t used_index;      /**< Next used entry to look at. */
-    uint16_t detach_entry;    /**< Where l4vio_queue_detach goes on. */
-    /* Packed: places in the ring, and the AVAIL and USED bits of the round that each is in. */
-    uint16_t next_avail; /**< Place of the next descriptor to write. */
-    uint16_t avail_bits; /**< Its bits. */
-    uint16_t next_used;  /**< Place of the next used descriptor. */
-    uint16_t used_bits;  /**< Its bits. */
-    uint16_t held_place; /**< Place of the first descriptor that is not published. */
-    uint16_t held_flags; /**< Its flags: written last, by publish. */
-    uint16_t kick_place; /**< Where next_avail was at the last kick decision, bit 15: the round. */
-    uint16_t in_order_end;  /**< In order: completions known of, up to this request. */
-    int broken;             /**< 0, or the sticky error code. */
+    struct l4vio_queue_ops ops;     /**< Of the format, or refusals. */
+    void *desc;                     /**< Shared: descriptor area. */
+    void *avail;                    /**< Shared, written only: driver area. */
+    const void *used;               /**< Shared, read only: device area. */
+    struct l4vio_queue_slot *slots; /**< Private records. */
+    uint32_t mask;                  /**< Split: entries - 1. */
+    uint32_t free_head;             /**< First free entry or id, in the way of the format. */
+    /* Counts of requests since the rings were initialised. The low 16 bits are what the rings call
+     * an index; so no call has to count besides. */
+    uint64_t avail_index;     /**< Added. */
+    uint64_t published_index; /**< Shown to the device. */
+    uint64_t used_index;      /**< Handed back, or taken out by l4vio_queue_detach. */
+    uint32_t extra_entries;   /**< Entries in flight above one per request. */
+    /* Places in the ring, and packed: the AVAIL and USED bits of the round that each is in. */
+    uint16_t next_avail;    /**< Packed, in order: place of the next descriptor to write. */
+    uint16_t avail_bits;    /**< Its bits. */
+    uint16_t next_used;     /**< Packed, in order: place of the next descriptor to be used. */
+    uint16_t used_bits;     /**< Its bits. */
+    uint16_t held_place;    /**< Packed: place of the first descriptor that is not published. */
+    uint16_t held_flags;    /**< Its flags: written last, by publish. */
+    uint16_t kick_place;    /**< Packed: next_avail at the last kick decision, bit 15: the round. */
+    uint16_t size;          /**< Entries. */
+    uint16_t detach_entry;  /**< Where l4vio_queue_detach goes on. */
     bool strict;            /**< See the configuration. */
     bool packed;            /**< RING_PACKED. */
     bool event_idx;         /**< EVENT_IDX. */
     bool in_order;          /**< IN_ORDER. */
     bool order_platform;    /**< ORDER_PLATFORM. */
     bool notification_data; /**< NOTIFICATION_DATA. */
-    bool interrupts_off;    /**< What was last written to avail.flags. */
+    bool interrupts_off;    /**< Whether the device was last asked for no notifications. */
     bool live;              /**< The device may own memory of this queue. */
     bool kick_fetched;      /**< kick_handle is valid. */
+    int broken;             /**< 0, or the sticky error code. */
+    uint64_t kick_index;    /**< published_index at the last kick decision. */
+    uint64_t in_order_end;  /**< In order: completions known of, up to this request. */
     struct l4vio_descriptor *descriptors;   /**< Shadow descriptors or NULL. */
     uint16_t id_free_head;                  /**< Descriptor level: first free private id. */
     uint16_t kept_head;                     /**< Descriptor level: first kept completion. */
@@ -203,7 +203,8 @@ struct l4vio_queue {
     uint64_t used_address;                  /**< Device address. */
     struct l4vio_queue *next;               /**< Driver's list of attached queues. */
     const struct l4vio_trace *trace;        /**< Hook or NULL. */
-    struct l4vio_queue_counters counters;   /**< Counters. */
+    struct l4vio_queue_counters counters;   /**< `added` and `completed` but for the indexes above:
+                                                 l4vio_queue_counters has the sums. */
     intptr_t kick_handle;                   /**< Driver to device, of this queue alone. */
     uint64_t reserved[6];                   /**< Room to grow. */
 };
@@ -251,7 +252,7 @@ int l4vio_queue_initialize_rings(struct l4vio_queue *queue);
 inline int l4vio_queue_add(struct l4vio_queue *queue, const struct l4vio_request *requests,
                            unsigned count)
 {
-    return queue->ops->add(queue, requests, count);
+    return queue->ops.add(queue, requests, count);
 }
 
 /**
@@ -260,7 +261,7 @@ inline int l4vio_queue_add(struct l4vio_queue *queue, const struct l4vio_request
  */
 inline void l4vio_queue_publish(struct l4vio_queue *queue)
 {
-    queue->ops->publish(queue);
+    queue->ops.publish(queue);
 }
 
 /**
@@ -285,7 +286,7 @@ bool l4vio_queue_needs_kick(struct l4vio_queue *queue);
 inline int l4vio_queue_get_used(struct l4vio_queue *queue, struct l4vio_completion *completions,
                                 unsigned max)
 {
-    return queue->ops->get_used(queue, completions, max);
+    return queue->ops.get_used(queue, completions, max);
 }
 
 /**
@@ -356,7 +357,7 @@ int l4vio_queue_detach(struct l4vio_queue *queue, void **cookies, unsigned max);
  */
 static inline unsigned l4vio_queue_room(const struct l4vio_queue *queue)
 {
-    return queue->free_count;
+    return queue->size - (uint32_t)(queue->avail_index - queue->used_index) - queue->extra_entries;
 }
 
 /**
@@ -366,7 +367,7 @@ static inline unsigned l4vio_queue_room(const struct l4vio_queue *queue)
  */
 static inline unsigned l4vio_queue_in_flight(const struct l4vio_queue *queue)
 {
-    return (uint16_t)(queue->avail_index - queue->used_index);
+    return (unsigned)(queue->avail_index - queue->used_index);
 }
 
 /**
@@ -387,7 +388,7 @@ static inline uint16_t l4vio_queue_size(const struct l4vio_queue *queue)
  */
 static inline uint16_t l4vio_queue_avail_index(const struct l4vio_queue *queue)
 {
-    return queue->avail_index;
+    return (uint16_t)queue->avail_index;
 }
 
 /**
@@ -415,6 +416,13 @@ uint32_t l4vio_queue_kick_data(const struct l4vio_queue *queue);
  * @return 0 if it is not broken, else the error code
  */
 int l4vio_queue_broken_error(const struct l4vio_queue *queue, struct l4vio_error *error);
+
+/**
+ * The counters of a queue, as they are now. Any thread may ask.
+ * @param queue    the queue
+ * @param counters filled
+ */
+void l4vio_queue_counters(const struct l4vio_queue *queue, struct l4vio_queue_counters *counters);
 
 /** One field of a dump. */
 struct l4vio_queue_dump_line {

@@ -82,7 +82,7 @@ int l4vio_descriptor_enqueue(struct l4vio_queue *queue, uint16_t head)
     int result = check_chain(queue, head, &chain);
     if (result < 0)
         return result;
-    if (chain.count > queue->free_count)
+    if (chain.count > l4vio_queue_room(queue))
         return L4VIO_EAGAIN;
 
     queue->format->add_chain(queue, head, chain.count, chain.writable_bytes);

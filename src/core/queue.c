@@ -68,7 +68,7 @@ static const struct l4vio_queue_ops descriptor_level_ops = {
 int l4vio_queue_break(struct l4vio_queue *queue, const char *text, uint64_t value)
 {
     queue->broken = l4vio_fail(&queue->broken_error, L4VIO_EBADPROTO, text, value);
-    queue->ops = &broken_ops;
+    queue->ops = broken_ops;
     l4vio_count(&queue->counters.broken, 1);
     l4vio_trace_event(queue->trace, L4VIO_TRACE_BROKEN, queue->index,
                       (uint64_t)(int64_t)L4VIO_EBADPROTO, value);
@@ -203,11 +203,11 @@ static void initialize_ids(struct l4vio_queue *queue)
     queue->kept_tail = L4VIO_EOQ;
 }
 
-static const struct l4vio_queue_ops *choose_ops(const struct l4vio_queue *queue)
+static struct l4vio_queue_ops choose_ops(const struct l4vio_queue *queue)
 {
     if (queue->descriptors)
-        return &descriptor_level_ops;
-    return queue->order_platform ? &queue->format->order_platform_ops : &queue->format->ops;
+        return descriptor_level_ops;
+    return queue->order_platform ? queue->format->order_platform_ops : queue->format->ops;
 }
 
 int l4vio_queue_initialize_rings(struct l4vio_queue *queue)
@@ -215,6 +215,14 @@ int l4vio_queue_initialize_rings(struct l4vio_queue *queue)
     if (queue->live)
         return L4VIO_EBUSY;
 
+    queue->counters.added += queue->published_index;
+    queue->counters.completed += queue->used_index;
+    queue->avail_index = 0;
+    queue->published_index = 0;
+    queue->used_index = 0;
+    queue->kick_index = 0;
+    queue->extra_entries = 0;
+    queue->interrupts_off = false;
     queue->format->initialize(queue);
     if (queue->descriptors)
         initialize_ids(queue);
@@ -301,10 +309,15 @@ int l4vio_queue_detach(struct l4vio_queue *queue, void **cookies, unsigned max)
     while (l4vio_queue_in_flight(queue) != 0 && taken < max) {
         uint16_t entry = queue->detach_entry;
         queue->detach_entry = (uint16_t)(entry + 1u == queue->size ? 0 : entry + 1u);
-        if (l4vio_slot_count(&queue->slots[entry]) != 0)
-            cookies[taken++] = queue->format->take_back(queue, entry);
+        if (l4vio_slot_count(&queue->slots[entry]) == 0)
+            continue;
+        cookies[taken++] = queue->format->take_back(queue, entry);
+        queue->used_index++;
     }
-    /* As if it had not been added: there is nothing to publish, and nothing to kick for. */
+    /* There is nothing to publish any more, and nothing to kick for; what was taken here was not
+     * completed, and what was not published was not added. */
+    queue->counters.added -= queue->avail_index - queue->published_index;
+    queue->counters.completed -= taken;
     queue->published_index = queue->avail_index;
     queue->kick_index = queue->avail_index;
     return (int)taken;
@@ -317,19 +330,45 @@ int l4vio_queue_broken_error(const struct l4vio_queue *queue, struct l4vio_error
     return queue->broken;
 }
 
+/* One read each: the thread of the queue may be at work. */
+static uint64_t read_count(const uint64_t *count)
+{
+#if __SIZEOF_POINTER__ >= 8
+    return __atomic_load_n(count, __ATOMIC_RELAXED);
+#else
+    return *count;
+#endif
+}
+
+void l4vio_queue_counters(const struct l4vio_queue *queue, struct l4vio_queue_counters *counters)
+{
+    const struct l4vio_queue_counters *from = &queue->counters;
+    *counters = (struct l4vio_queue_counters){
+        .added = read_count(&from->added) + read_count(&queue->published_index),
+        .completed = read_count(&from->completed) + read_count(&queue->used_index),
+        .kicks_sent = read_count(&from->kicks_sent),
+        .kicks_suppressed = read_count(&from->kicks_suppressed),
+        .wakeups = read_count(&from->wakeups),
+        .spurious_wakeups = read_count(&from->spurious_wakeups),
+        .clamped_lengths = read_count(&from->clamped_lengths),
+        .broken = read_count(&from->broken),
+    };
+}
+
 unsigned l4vio_queue_dump(const struct l4vio_queue *queue, struct l4vio_queue_dump_line *lines,
                           unsigned max)
 {
-    const struct l4vio_queue_counters *counters = &queue->counters;
+    struct l4vio_queue_counters counters;
+    l4vio_queue_counters(queue, &counters);
     const struct l4vio_queue_dump_line all[] = {
         {"index", queue->index},
         {"size", queue->size},
         {"live", queue->live},
         {"broken", queue->broken != 0},
-        {"avail_index", queue->avail_index},
-        {"published_index", queue->published_index},
-        {"used_index", queue->used_index},
-        {"free", queue->free_count},
+        {"avail_index", queue->avail_index & UINT16_MAX},
+        {"published_index", queue->published_index & UINT16_MAX},
+        {"used_index", queue->used_index & UINT16_MAX},
+        {"free", l4vio_queue_room(queue)},
         {"in_flight", l4vio_queue_in_flight(queue)},
         {"disarmed", queue->interrupts_off},
         {"driver_notify_index", queue->driver_notify_index},
@@ -337,14 +376,14 @@ unsigned l4vio_queue_dump(const struct l4vio_queue *queue, struct l4vio_queue_du
         {"desc_address", queue->desc_address},
         {"avail_address", queue->avail_address},
         {"used_address", queue->used_address},
-        {"added", counters->added},
-        {"completed", counters->completed},
-        {"kicks_sent", counters->kicks_sent},
-        {"kicks_suppressed", counters->kicks_suppressed},
-        {"wakeups", counters->wakeups},
-        {"spurious_wakeups", counters->spurious_wakeups},
-        {"clamped_lengths", counters->clamped_lengths},
-        {"broken_count", counters->broken},
+        {"added", counters.added},
+        {"completed", counters.completed},
+        {"kicks_sent", counters.kicks_sent},
+        {"kicks_suppressed", counters.kicks_suppressed},
+        {"wakeups", counters.wakeups},
+        {"spurious_wakeups", counters.spurious_wakeups},
+        {"clamped_lengths", counters.clamped_lengths},
+        {"broken_count", counters.broken},
     };
     unsigned count = sizeof(all) / sizeof(all[0]);
     if (count > max)

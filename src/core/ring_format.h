@@ -15,12 +15,15 @@ struct l4vio_ring_format {
     /*
      * The way of a request, buffer level: as the calls of queue.h, on a queue that is not broken.
      * `publish` does nothing if nothing was added.
+     * They move avail_index, published_index and used_index on, and keep extra_entries: from these
+     * l4vio_queue_room, l4vio_queue_in_flight and the counters follow.
      */
     struct l4vio_queue_ops ops;
     /* The same with ORDER_PLATFORM: barriers that devices other than CPUs heed. */
     struct l4vio_queue_ops order_platform_ops;
 
-    /* Writes every byte of the three areas and puts places, indexes and free list to their first state. */
+    /* Writes every byte of the three areas and puts places and free list to their first state. The
+     * counts of requests, and `extra_entries`, are the caller's business: 0. */
     void (*initialize)(struct l4vio_queue *queue);
 
     /*
@@ -58,7 +61,8 @@ struct l4vio_ring_format {
     /* Upper half of the kick value with NOTIFICATION_DATA: place and round of the next request. */
     uint16_t (*kick_position)(const struct l4vio_queue *queue);
 
-    /* Takes one chain out of flight that the device no longer owns, and returns its cookie. */
+    /* Takes one chain out of flight that the device no longer owns, and returns its cookie. The
+     * caller counts it. */
     void *(*take_back)(struct l4vio_queue *queue, uint16_t entry);
 };
 

@@ -56,14 +56,7 @@ static void initialize(struct l4vio_queue *queue)
     clear16((l4vio_le16 *)queue->avail, l4vio_virtqueue_avail_bytes(size) / sizeof(l4vio_le16));
     clear16((l4vio_le16 *)(uintptr_t)queue->used,
             l4vio_virtqueue_used_bytes(size) / sizeof(l4vio_le16));
-
-    queue->avail_index = 0;
-    queue->published_index = 0;
-    queue->kick_index = 0;
-    queue->used_index = 0;
     queue->free_head = 0;
-    queue->free_count = size;
-    queue->interrupts_off = false;
 }
 
 static inline void make_available(const struct l4vio_queue *queue, uint32_t index, uint32_t head)
@@ -151,8 +144,10 @@ __attribute__((noinline)) static int add_any(struct l4vio_queue *queue,
 {
     struct l4vio_queue_slot *slots = queue->slots;
     struct cursor at = {.desc = queue->desc, .slots = slots, .entry = queue->free_head};
-    uint32_t avail_index = queue->avail_index;
-    uint32_t free_count = queue->free_count;
+    uint32_t avail_index = (uint32_t)queue->avail_index;
+    const uint32_t first_index = avail_index;
+    uint32_t free_count = l4vio_queue_room(queue);
+    uint32_t extra_entries = queue->extra_entries;
     uint32_t head = at.entry;
     const struct l4vio_request *request = requests + added;
     int refusal = L4VIO_OK;
@@ -174,11 +169,12 @@ __attribute__((noinline)) static int add_any(struct l4vio_queue *queue,
         slot->link = l4vio_slot_link(l4vio_slot_next(slot), entries);
         make_available(queue, avail_index++, head);
         free_count -= entries;
+        extra_entries += entries - 1u;
         head = at.entry;
     }
-    queue->free_head = (uint16_t)head;
-    queue->avail_index = (uint16_t)avail_index;
-    queue->free_count = (uint16_t)free_count;
+    queue->free_head = head;
+    l4vio_advance(&queue->avail_index, avail_index - first_index);
+    queue->extra_entries = extra_entries;
     return added ? (int)added : refusal;
 }
 
@@ -226,17 +222,18 @@ static inline bool add_single(const struct l4vio_queue *queue, const struct l4vi
 
 static inline void commit_added(struct l4vio_queue *queue, uint32_t added, uint32_t head)
 {
-    queue->free_head = (uint16_t)head;
-    queue->avail_index = (uint16_t)(queue->avail_index + added);
-    queue->free_count = (uint16_t)(queue->free_count - added);
+    queue->free_head = head;
+    l4vio_advance(&queue->avail_index, added);
 }
 
 __attribute__((noinline)) static int add_many(struct l4vio_queue *queue,
                                               const struct l4vio_request *requests, unsigned count)
 {
     const struct l4vio_request *request = requests;
-    uint32_t room = count < queue->free_count ? count : queue->free_count;
-    uint32_t index = queue->avail_index;
+    uint32_t room = l4vio_queue_room(queue);
+    if (count < room)
+        room = count;
+    uint32_t index = (uint32_t)queue->avail_index;
     const uint32_t end = index + room;
     uint32_t head = queue->free_head;
 
@@ -255,7 +252,7 @@ static int add(struct l4vio_queue *queue, const struct l4vio_request *requests, 
     if (count != 1)
         return add_many(queue, requests, count);
     uint32_t head = queue->free_head;
-    if (queue->free_count == 0 || !add_single(queue, requests, queue->avail_index, &head))
+    if (head > queue->mask || !add_single(queue, requests, (uint32_t)queue->avail_index, &head))
         return add_any(queue, requests, 0, 1);
     commit_added(queue, 1, head);
     return 1;
@@ -278,11 +275,11 @@ static void add_chain(struct l4vio_queue *queue, uint16_t head, uint16_t count,
     }
     slots[first].writable_bytes = writable_bytes;
     slots[first].link = l4vio_slot_link(l4vio_slot_next(&slots[first]), count);
-    make_available(queue, queue->avail_index, first);
+    make_available(queue, (uint32_t)queue->avail_index, first);
 
-    queue->avail_index++;
-    queue->free_head = (uint16_t)at.entry;
-    queue->free_count = (uint16_t)(queue->free_count - count);
+    l4vio_advance(&queue->avail_index, 1);
+    queue->free_head = at.entry;
+    queue->extra_entries += count - 1u;
 }
 
 /*
@@ -336,13 +333,13 @@ static inline struct used read_used(const struct virtq_used_elem *ring, uint32_t
 }
 
 /* So many are taken; the slots say the rest. */
-static inline void commit_used(struct l4vio_queue *queue, uint32_t index, uint32_t taken,
-                               uint32_t free_head, uint32_t entries)
+static inline void commit_used(struct l4vio_queue *queue, uint32_t taken, uint32_t free_head,
+                               uint32_t entries)
 {
-    queue->free_head = (uint16_t)free_head;
-    queue->free_count = (uint16_t)(queue->free_count + entries);
-    queue->used_index = (uint16_t)index;
-    l4vio_count(&queue->counters.completed, taken);
+    queue->free_head = free_head;
+    l4vio_advance(&queue->used_index, taken);
+    if (entries != taken)
+        queue->extra_entries -= entries - taken;
 }
 
 /* Breaks the queue by an element that was refused; says what is wrong with it. */
@@ -367,7 +364,7 @@ __attribute__((always_inline)) static inline int take_any(struct l4vio_queue *qu
                                                           struct used used, bool descriptor_level)
 {
     const struct virtq_used_elem *ring = used_ring(queue);
-    const uint32_t first_index = queue->used_index;
+    const uint32_t first_index = (uint32_t)queue->used_index;
     uint32_t free_head = queue->free_head;
     uint32_t index = first_index;
     uint32_t entries = 0;
@@ -393,7 +390,7 @@ __attribute__((always_inline)) static inline int take_any(struct l4vio_queue *qu
             break;
     }
     uint32_t taken = index - first_index;
-    commit_used(queue, index, taken, free_head, entries);
+    commit_used(queue, taken, free_head, entries);
     if (taken != count)
         break_by_element(queue, used);
     taken += before;
@@ -430,7 +427,7 @@ __attribute__((noinline)) static int take_many(struct l4vio_queue *queue,
                                                struct l4vio_completion *completions, uint32_t count)
 {
     uint32_t free_head = queue->free_head;
-    uint32_t index = queue->used_index;
+    uint32_t index = (uint32_t)queue->used_index;
     const uint32_t end = index + count;
     const struct virtq_used_elem *ring = used_ring(queue);
     struct used used;
@@ -443,7 +440,7 @@ __attribute__((noinline)) static int take_many(struct l4vio_queue *queue,
         completions++;
     } while (++index != end);
     uint32_t left = end - index;
-    commit_used(queue, index, count - left, free_head, count - left);
+    commit_used(queue, count - left, free_head, count - left);
     if (left == 0)
         return (int)count;
     return take_rest(queue, completions, count - left, left, used.id, used.length);
@@ -452,7 +449,7 @@ __attribute__((noinline)) static int take_many(struct l4vio_queue *queue,
 static int get_used(struct l4vio_queue *queue, struct l4vio_completion *completions, unsigned max)
 {
     uint16_t device_index = l4vio_load16_acquire(&used_of(queue)->idx);
-    uint32_t index = queue->used_index;
+    uint32_t index = (uint32_t)queue->used_index;
     uint32_t pending = (uint16_t)(device_index - index);
     if (runs_ahead(queue, device_index))
         return break_by_index(queue, device_index);
@@ -466,7 +463,7 @@ static int get_used(struct l4vio_queue *queue, struct l4vio_completion *completi
     struct used used = read_used(used_ring(queue), index & queue->mask);
     if (!take_single(queue, used, completions, queue->free_head))
         return take_rest(queue, completions, 0, 1, used.id, used.length);
-    commit_used(queue, index + 1u, 1, used.id, 1);
+    commit_used(queue, 1, used.id, 1);
     return 1;
 }
 
@@ -475,15 +472,15 @@ static int get_used_chain(struct l4vio_queue *queue, struct l4vio_completion *co
     uint16_t device_index = l4vio_load16_acquire(&used_of(queue)->idx);
     if (runs_ahead(queue, device_index))
         return break_by_index(queue, device_index);
-    if (device_index == queue->used_index)
+    if (device_index == (uint16_t)queue->used_index)
         return 0;
     return take_any(queue, completion, 0, 1,
-                    read_used(used_ring(queue), queue->used_index & queue->mask), true);
+                    read_used(used_ring(queue), (uint32_t)queue->used_index & queue->mask), true);
 }
 
 static bool has_used(const struct l4vio_queue *queue)
 {
-    return l4vio_load16_acquire(&used_of(queue)->idx) != queue->used_index;
+    return l4vio_load16_acquire(&used_of(queue)->idx) != (uint16_t)queue->used_index;
 }
 
 static bool has_used_many(const struct l4vio_queue *queue, unsigned completions)
@@ -501,7 +498,7 @@ static void set_interrupts(struct l4vio_queue *queue, unsigned completions)
 /* Low 15 bits are the place, bit 15 counts as the round (section 2.9). */
 static uint16_t kick_position(const struct l4vio_queue *queue)
 {
-    return queue->published_index;
+    return (uint16_t)queue->published_index;
 }
 
 static bool device_disarmed(const struct l4vio_queue *queue)
@@ -520,22 +517,20 @@ static void *take_back(struct l4vio_queue *queue, uint16_t entry)
     struct l4vio_queue_slot *slot = &queue->slots[entry];
     void *cookie = slot_cookie(slot, descriptor_level);
 
-    queue->free_count = (uint16_t)(queue->free_count + l4vio_slot_count(slot));
+    queue->extra_entries -= l4vio_slot_count(slot) - 1u;
     put_back(queue->slots, slot, queue->free_head, descriptor_level);
     queue->free_head = entry;
-    queue->avail_index--;
     return cookie;
 }
 
 static void publish(struct l4vio_queue *queue)
 {
-    uint16_t added = (uint16_t)(queue->avail_index - queue->published_index);
-    if (added == 0)
+    uint64_t index = queue->avail_index;
+    if (index == queue->published_index)
         return;
 
-    l4vio_store16_release(&avail_of(queue)->idx, queue->avail_index);
-    queue->published_index = queue->avail_index;
-    l4vio_count(&queue->counters.added, added);
+    l4vio_store16_release(&avail_of(queue)->idx, (uint16_t)index);
+    queue->published_index = index;
 }
 
 const struct l4vio_ring_format l4vio_split = {

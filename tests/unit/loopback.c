@@ -57,7 +57,9 @@ static void many_requests_by_calls(void **state)
     (void)state;
     loopback_device_live(device, &queue, false);
     drain_many(device, &queue, 20000);
-    assert_true(queue.queue.counters.completed > 65536);
+    struct l4vio_queue_counters counters;
+    l4vio_queue_counters(&queue.queue, &counters);
+    assert_true(counters.completed > 65536);
     loopback_device_stop(device);
 }
 

@@ -78,8 +78,10 @@ static void a_batch_is_published_at_once_and_completed_in_any_order(void **state
     assert_int_equal((uintptr_t)done[1].cookie, 2);
     assert_int_equal(l4vio_queue_room(&fixture->queue), 8);
     assert_int_equal(l4vio_queue_in_flight(&fixture->queue), 0);
-    assert_int_equal(fixture->queue.counters.added, 3);
-    assert_int_equal(fixture->queue.counters.completed, 3);
+    struct l4vio_queue_counters counters;
+    l4vio_queue_counters(&fixture->queue, &counters);
+    assert_int_equal(counters.added, 3);
+    assert_int_equal(counters.completed, 3);
 }
 
 static void a_full_queue_says_again_and_takes_part_of_a_batch(void **state)
@@ -258,6 +260,32 @@ static void detach_hands_back_every_cookie_once_after_a_reset(void **state)
     ring_fixture_spin(fixture, 20);
 }
 
+/* What a reset took back was added and not completed; what was not published was neither. */
+static void counters_go_on_over_a_reset(void **state)
+{
+    struct ring_fixture *fixture = fixture_of(state, 8);
+    struct l4vio_queue_counters counters;
+    void *cookies[2];
+
+    ring_fixture_spin(fixture, 3);
+    for (unsigned round = 0; round < 2; round++) {
+        for (uintptr_t i = 0; i < 3; i++)
+            ring_fixture_add(fixture, 4, i);
+        l4vio_queue_publish(&fixture->queue);
+        ring_fixture_add(fixture, 4, 3);
+        ring_fixture_reset(fixture);
+        assert_int_equal(l4vio_queue_detach(&fixture->queue, cookies, 1), 1);
+        assert_int_equal(l4vio_queue_detach(&fixture->queue, cookies, 2), 2);
+        assert_int_equal(l4vio_queue_detach(&fixture->queue, cookies, 2), 1);
+        assert_int_equal(l4vio_queue_initialize_rings(&fixture->queue), L4VIO_OK);
+        fixture->queue.live = true;
+        ring_fixture_spin(fixture, 2);
+    }
+    l4vio_queue_counters(&fixture->queue, &counters);
+    assert_int_equal(counters.added, 3 + 2 * (3 + 2));
+    assert_int_equal(counters.completed, 3 + 2 * 2);
+}
+
 static void levels_do_not_mix(void **state)
 {
     struct ring_fixture *fixture = fixture_of(state, 8);
@@ -299,6 +327,7 @@ int main(void)
         QUEUE_TEST(kicks_follow_what_the_device_asks_for),
         QUEUE_TEST(arm_asks_and_looks_again),
         QUEUE_TEST(detach_hands_back_every_cookie_once_after_a_reset),
+        QUEUE_TEST(counters_go_on_over_a_reset),
         QUEUE_TEST(levels_do_not_mix),
         QUEUE_TEST(dump_names_the_state),
     };

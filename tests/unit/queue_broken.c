@@ -43,7 +43,7 @@ static void assert_broken(struct ring_fixture *fixture, uint64_t value)
     assert_int_equal(error.value, value);
     assert_int_equal(queue->counters.broken, 1);
 
-    fake_device_put_used_index(&fixture->device, fixture->queue.used_index);
+    fake_device_put_used_index(&fixture->device, (uint16_t)fixture->queue.used_index);
     assert_int_equal(l4vio_queue_get_used(queue, &done, 1), L4VIO_EBADPROTO);
     assert_int_equal(ring_fixture_add(fixture, 8, 0), L4VIO_EBADPROTO);
     l4vio_queue_publish(queue);
