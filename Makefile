@@ -4,7 +4,7 @@
 PREFIX ?= /usr/local
 BUILD  := build/release
 
-.PHONY: all demo test bench bench-instructions soak format lint docs install clean help
+.PHONY: all demo test bench bench-instructions soak soak-rings format lint docs install clean help
 
 all: ## Build the library and the tool (build/release)
 	@scripts/setup build
@@ -29,6 +29,9 @@ bench-instructions: ## Count instructions per request, compare with the record
 
 soak: ## Stress tests for SOAK_MINUTES (10) under the sanitizers
 	@scripts/soak
+
+soak-rings: ## SOAK_OPERATIONS (10^9) requests over all ring formats and features
+	@scripts/soak-rings
 
 format: ## Format the C sources in place
 	@scripts/format

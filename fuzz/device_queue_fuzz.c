@@ -117,7 +117,7 @@ static void step(struct raw_driver *driver, struct input *input)
         break;
     default:
         if (ring && raw_take(driver, queue) == 1)
-            l4vio_device_queue_rewind(ring, 1);
+            l4vio_device_queue_rewind(ring, &driver->chain);
         break;
     }
 }

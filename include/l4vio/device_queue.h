@@ -58,6 +58,19 @@ struct l4vio_device_used {
     uint32_t written_bytes; /**< Bytes written to the writable segments. */
 };
 
+/**
+ * The result of a chain, with everything that has to be handed back.
+ * @param chain         as taken
+ * @param written_bytes bytes written to its writable segments
+ * @return the result
+ */
+static inline struct l4vio_device_used l4vio_device_chain_used(
+    const struct l4vio_device_chain *chain, uint32_t written_bytes)
+{
+    struct l4vio_device_used used = {chain->head, chain->entries, written_bytes};
+    return used;
+}
+
 struct l4vio_device_queue_slot;
 
 /** Counters of a device queue. */
@@ -159,13 +172,14 @@ int l4vio_device_queue_next(struct l4vio_device_queue *queue, struct l4vio_devic
                             struct l4vio_device_segment *segments, unsigned segments_max);
 
 /**
- * Puts the last `count` chains taken back: they will be taken again. Only while none of them was
- * finished and nothing else was taken in between.
+ * Puts the chain that was taken last back: it will be taken again, read and checked anew. Several go
+ * back one by one, the last one first.
  * @param queue the queue
- * @param count chains
- * @return 0 or L4VIO_EINVAL if fewer are out
+ * @param chain as it was taken, not finished
+ * @return 0 or L4VIO_EINVAL if no such chain is out
  */
-int l4vio_device_queue_rewind(struct l4vio_device_queue *queue, unsigned count);
+int l4vio_device_queue_rewind(struct l4vio_device_queue *queue,
+                              const struct l4vio_device_chain *chain);
 
 /**
  * Hands chains back, in the given order, and shows them to the driver at once. More results than

@@ -65,10 +65,8 @@ static unsigned publish(struct l4vio_device_block *block, uint32_t queue)
         for (; state->finished && count < PUBLISH_BATCH; count++) {
             struct l4vio_device_block_request *request = state->finished;
             state->finished = request->next;
-            used[count] = (struct l4vio_device_used){
-                .head = request->chain.head,
-                .written_bytes = l4vio_block_request_account(request),
-            };
+            used[count] =
+                l4vio_device_chain_used(&request->chain, l4vio_block_request_account(request));
             if (ring)
                 l4vio_store8(request->status_byte, request->status);
             release(state, request);

@@ -143,13 +143,15 @@ int l4vio_device_queue_next(struct l4vio_device_queue *queue, struct l4vio_devic
     return 1;
 }
 
-int l4vio_device_queue_rewind(struct l4vio_device_queue *queue, unsigned count)
+int l4vio_device_queue_rewind(struct l4vio_device_queue *queue,
+                              const struct l4vio_device_chain *chain)
 {
-    if (count > queue->in_flight)
+    (void)chain;
+    if (queue->in_flight == 0)
         return L4VIO_EINVAL;
-    queue->avail_index = (uint16_t)(queue->avail_index - count);
-    queue->in_flight = (uint16_t)(queue->in_flight - count);
-    queue->counters.taken -= count;
+    queue->avail_index--;
+    queue->in_flight--;
+    queue->counters.taken--;
     return L4VIO_OK;
 }
 

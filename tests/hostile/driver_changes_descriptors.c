@@ -32,7 +32,8 @@ static void chain_taken_again_is_checked_again(void **state)
     struct raw_driver *driver = *state;
     raw_publish_one(driver, 0, 0);
     assert_int_equal(raw_take(driver, 0), 1);
-    assert_int_equal(l4vio_device_queue_rewind(l4vio_device_queue(&driver->device, 0), 1), 0);
+    assert_int_equal(
+        l4vio_device_queue_rewind(l4vio_device_queue(&driver->device, 0), &driver->chain), 0);
     raw_desc(&raw_table(driver, 0)[0], 0, 16, RAW_WRITE, 0);
     raw_expect_broken(driver);
 }

@@ -65,8 +65,7 @@ static void echo(const struct l4vio_device_chain *chain, struct l4vio_device_use
         uint64_t length = l4vio_device_chain_read(chain, done, bytes, sizeof(bytes));
         done += l4vio_device_chain_write(chain, done, bytes, length);
     }
-    used->head = chain->head;
-    used->written_bytes = (uint32_t)done;
+    *used = l4vio_device_chain_used(chain, (uint32_t)done);
 }
 
 static bool work(struct loopback_device *self, uint32_t index)
@@ -78,10 +77,8 @@ static bool work(struct loopback_device *self, uint32_t index)
     unsigned most = self->quota ? self->quota : LOOPBACK_DEVICE_SIZE_MAX;
     unsigned count = 0;
     while (queue && count < most &&
-           l4vio_device_queue_next(queue, &chain, segments, SEGMENTS_MAX) == 1) {
-        memset(&used[count], 0, sizeof(used[count]));
+           l4vio_device_queue_next(queue, &chain, segments, SEGMENTS_MAX) == 1)
         echo(&chain, &used[count++]);
-    }
     for (unsigned i = 0; self->backwards && i < count / 2; i++) {
         struct l4vio_device_used swap = used[i];
         used[i] = used[count - 1 - i];

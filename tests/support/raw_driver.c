@@ -268,12 +268,17 @@ int raw_take(struct raw_driver *driver, uint32_t queue)
     struct l4vio_device_queue *device_queue = l4vio_device_queue(&driver->device, queue);
     if (!device_queue)
         return 0;
-    return l4vio_device_queue_next(device_queue, &driver->chain, driver->segments, RAW_SEGMENTS);
+    int taken =
+        l4vio_device_queue_next(device_queue, &driver->chain, driver->segments, RAW_SEGMENTS);
+    if (taken == 1)
+        driver->entries[queue][driver->chain.head] = driver->chain.entries;
+    return taken;
 }
 
 void raw_finish(struct raw_driver *driver, uint32_t queue, uint16_t head, uint32_t written_bytes)
 {
-    struct l4vio_device_used used = {.head = head, .written_bytes = written_bytes};
+    struct l4vio_device_used used = {
+        .head = head, .entries = driver->entries[queue][head], .written_bytes = written_bytes};
     l4vio_device_queue_finish(l4vio_device_queue(&driver->device, queue), &used, 1);
     l4vio_device_notify(&driver->device, queue);
 }

@@ -57,6 +57,7 @@ struct raw_driver {
     /* A chain as last taken. */
     struct l4vio_device_chain chain;
     struct l4vio_device_segment segments[RAW_SEGMENTS];
+    uint16_t entries[RAW_QUEUES][RAW_QUEUE_SIZE]; /* By head, of the chains taken. */
 };
 
 /* Options of raw_driver_init. */

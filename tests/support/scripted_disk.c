@@ -220,7 +220,8 @@ void rig_set_status(const struct l4vio_device_chain *chain, uint8_t status)
 
 void rig_answer(struct scripted_disk *rig, uint32_t queue, uint16_t head, uint32_t length_bytes)
 {
-    struct l4vio_device_used used = {.head = head, .written_bytes = length_bytes};
+    struct l4vio_device_used used = {
+        .head = head, .entries = rig->entries[queue][head], .written_bytes = length_bytes};
     l4vio_device_queue_finish(l4vio_device_queue(&rig->device, queue), &used, 1);
     l4vio_device_notify(&rig->device, queue);
 }
@@ -263,6 +264,7 @@ bool rig_pump(void *self)
         while (ring && (!rig->take_max || taken < rig->take_max) &&
                l4vio_device_queue_next(ring, &chain, segments, RIG_QUEUE_SIZE) == 1) {
             taken++;
+            rig->entries[i][chain.head] = chain.entries;
             (rig->serve ? rig->serve : rig_serve_honestly)(rig, i, &chain);
             worked = true;
         }

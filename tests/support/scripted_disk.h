@@ -56,6 +56,7 @@ struct scripted_disk {
     uint8_t disk[RIG_DISK_BYTES];
     struct rig_entry log[RIG_LOG_ENTRIES];
     unsigned logged;
+    uint16_t entries[RIG_QUEUES][RIG_QUEUE_SIZE]; /* By head, of the chains taken. */
     struct l4vio_device device;
     struct l4vio_device_queue_state states[RIG_QUEUES];
     struct l4vio_device_region regions[16];

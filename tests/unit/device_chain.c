@@ -120,7 +120,7 @@ static void more_segments_than_the_caller_takes_break_the_queue(void **state)
     struct l4vio_device_queue *queue = l4vio_device_queue(&driver->device, 0);
     publish_pieces(driver);
     assert_int_equal(l4vio_device_queue_next(queue, &driver->chain, driver->segments, 4), 1);
-    assert_int_equal(l4vio_device_queue_rewind(queue, 1), 0);
+    assert_int_equal(l4vio_device_queue_rewind(queue, &driver->chain), 0);
     assert_int_equal(l4vio_device_queue_next(queue, &driver->chain, driver->segments, 3),
                      L4VIO_EBADPROTO);
     assert_int_equal(queue->broken_error.value, 3);

@@ -71,13 +71,16 @@ static void more_results_than_chains_are_dropped(void **state)
 static void rewound_chains_are_taken_again(void **state)
 {
     struct raw_driver *driver = *state;
+    struct l4vio_device_chain taken[3];
     for (uint16_t i = 0; i < 3; i++)
         raw_publish_one(driver, 0, i);
-    for (uint16_t i = 0; i < 3; i++)
+    for (uint16_t i = 0; i < 3; i++) {
         assert_int_equal(raw_take(driver, 0), 1);
+        taken[i] = driver->chain;
+    }
 
-    assert_int_equal(l4vio_device_queue_rewind(queue_of(driver), 4), L4VIO_EINVAL);
-    assert_int_equal(l4vio_device_queue_rewind(queue_of(driver), 2), 0);
+    assert_int_equal(l4vio_device_queue_rewind(queue_of(driver), &taken[2]), 0);
+    assert_int_equal(l4vio_device_queue_rewind(queue_of(driver), &taken[1]), 0);
     assert_int_equal(queue_of(driver)->in_flight, 1);
     assert_true(l4vio_device_queue_has_avail(queue_of(driver)));
     for (uint16_t i = 1; i < 3; i++) {
@@ -85,6 +88,9 @@ static void rewound_chains_are_taken_again(void **state)
         assert_int_equal(driver->chain.head, i);
     }
     assert_int_equal(raw_take(driver, 0), 0);
+    for (uint16_t i = 0; i < 3; i++)
+        raw_finish(driver, 0, i, 0);
+    assert_int_equal(l4vio_device_queue_rewind(queue_of(driver), &taken[2]), L4VIO_EINVAL);
 }
 
 static void driver_is_notified_once_per_result(void **state)
@@ -149,7 +155,7 @@ static void disabled_queue_is_empty(void **state)
     assert_false(l4vio_device_queue_has_avail(queue));
     assert_false(l4vio_device_queue_arm(queue));
     l4vio_device_queue_disarm(queue);
-    assert_int_equal(l4vio_device_queue_rewind(queue, 1), L4VIO_EINVAL);
+    assert_int_equal(l4vio_device_queue_rewind(queue, &driver->chain), L4VIO_EINVAL);
     l4vio_device_queue_finish(queue, &used, 1);
     assert_false(l4vio_device_queue_needs_notify(queue));
     assert_int_equal(raw_used_index(driver, 0), 0);
