@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Other people's programs that the block benchmark is held against: fio, and qemu-storage-daemon as an
+ * NBD server. Each may be missing.
+ */
+#ifndef L4VIO_BENCH_PEERS_H
+#define L4VIO_BENCH_PEERS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Is there a program of that name in PATH? */
+bool peer_exists(const char *program);
+
+/* One kind of load. */
+struct peer_load {
+    bool sequential;
+    uint32_t block_bytes;
+    unsigned depth;
+};
+
+/*
+ * fio's reads per second, or less than 0 if it failed. `target` is an option of the engine,
+ * "--filename=PATH" or "--uri=URI"; `cpu` less than 0: any.
+ */
+double peer_fio(const char *engine, const char *target, const struct peer_load *load, int cpu,
+                double seconds);
+
+/* An NBD server of an image on a socket, with that `aio`; 0 if it does not come up. */
+pid_t peer_nbd_server(const char *image, const char *socket, const char *aio, unsigned cpu);
+
+#endif
