@@ -164,7 +164,7 @@ struct l4vio_queue {
      * an index; so no call has to count besides. */
     uint64_t avail_index;     /**< Added. */
     uint64_t published_index; /**< Shown to the device. */
-    uint64_t used_index;      /**< Handed back, or taken out by l4vio_queue_detach. */
+    uint64_t used_index;      /**< Handed back. */
     uint32_t extra_entries;   /**< Entries in flight above one per request. */
     /* Places in the ring, and packed: the AVAIL and USED bits of the round that each is in. */
     uint16_t next_avail;    /**< Packed, in order: place of the next descriptor to write. */

@@ -312,12 +312,11 @@ int l4vio_queue_detach(struct l4vio_queue *queue, void **cookies, unsigned max)
         if (l4vio_slot_count(&queue->slots[entry]) == 0)
             continue;
         cookies[taken++] = queue->format->take_back(queue, entry);
-        queue->used_index++;
+        queue->avail_index--;
     }
-    /* There is nothing to publish any more, and nothing to kick for; what was taken here was not
-     * completed, and what was not published was not added. */
-    queue->counters.added -= queue->avail_index - queue->published_index;
-    queue->counters.completed -= taken;
+    /* As if it had not been added: there is nothing to publish, and nothing to kick for. The counter
+     * says what was shown to the device, whatever became of it. */
+    queue->counters.added += queue->published_index - queue->avail_index;
     queue->published_index = queue->avail_index;
     queue->kick_index = queue->avail_index;
     return (int)taken;
