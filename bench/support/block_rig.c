@@ -26,7 +26,8 @@ void rig_check(int result, const char *what, const struct l4vio_error *error)
 static _Noreturn void serve(const struct rig *rig, const struct rig_config *config, int ready)
 {
     struct l4vio_error error = {0, "", 0};
-    struct l4vio_l4_server_config server_config = {.path = rig->path, .spin_ns = config->spin_ns};
+    struct l4vio_l4_server_config server_config = {
+        .path = rig->path, .spin_mode = config->spin_mode, .spin_ns = config->spin_ns};
     struct l4vio_block_service_config block = {.queue_size_max = config->queue_size};
     struct l4vio_l4_server *server;
     pin_to_cpu(config->server_cpu);
@@ -50,7 +51,8 @@ static _Noreturn void serve(const struct rig *rig, const struct rig_config *conf
 void rig_start(struct rig *rig, const struct rig_config *config)
 {
     struct l4vio_error error = {0, "", 0};
-    struct l4vio_session_options options = {.spin_ns = config->spin_ns,
+    struct l4vio_session_options options = {.spin_mode = config->spin_mode,
+                                            .spin_ns = config->spin_ns,
                                             .queue_size = config->queue_size};
     int ready[2];
     char byte;

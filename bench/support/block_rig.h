@@ -14,7 +14,8 @@ struct rig_config {
     const char *file;    /* NULL: a memory image of the server. */
     uint64_t size_bytes; /* Of the memory image. */
     uint64_t region_bytes;
-    uint64_t spin_ns; /* Both sides look for so long before they sleep; 0: not at all. */
+    enum l4vio_spin_mode spin_mode; /* Of both sides; 0 and 0: they sleep at once. */
+    uint64_t spin_ns;
     unsigned server_cpu;
     unsigned client_cpu;
     uint16_t queue_size; /* 0: the default. */

@@ -38,6 +38,7 @@
 #include "features.h"
 #include "platform.h"
 #include "queue.h"
+#include "spin.h"
 #include "trace.h"
 #include "transport.h"
 
@@ -59,6 +60,7 @@ struct l4vio_driver_notification {
     bool managed;                          /**< from_device was created by the library. */
     bool bound;                            /**< from_device is known to the device. */
     bool fetched;                          /**< to_device was handed out by the device. */
+    struct l4vio_spin spin;                /**< How long waits for from_device look first. */
     uint64_t reserved[4];                  /**< Room to grow. */
 };
 
@@ -98,7 +100,8 @@ struct l4vio_driver_config {
     unsigned notification_count;                     /**< Number of them. */
     uint16_t config_notify_index;                    /**< Index that announces config changes. */
     uint64_t control_timeout_ns;     /**< Time for one control call; 0: L4VIO_CONTROL_TIMEOUT_NS. */
-    uint64_t spin_ns;                /**< Time to look at the ring before sleeping; 0: none. */
+    uint64_t spin_ns;                /**< Time to look at the ring before sleeping; see spin.h. */
+    enum l4vio_spin_mode spin_mode;  /**< How to use it; 0 and 0: sleep at once. */
     uint64_t first_device_address;   /**< 0: L4VIO_FIRST_DEVICE_ADDRESS. */
     uint64_t last_device_address;    /**< Last usable device address; 0: 2^64 - 1. */
     const struct l4vio_trace *trace; /**< Trace hook, or NULL. */
@@ -145,7 +148,6 @@ struct l4vio_driver {
     uint16_t config_notify_index;                      /**< Config changes. */
     uint32_t seen_generation;                          /**< Generation that the caller has seen. */
     uint64_t control_timeout_ns;                       /**< Per control call. */
-    uint64_t spin_ns;                                  /**< Before sleeping. */
     uint64_t next_device_address;                      /**< Address allocator. */
     uint64_t last_device_address;                      /**< Its end. */
     struct l4vio_region *regions;                      /**< Registered memory. */

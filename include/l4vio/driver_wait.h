@@ -3,7 +3,7 @@
  * @file driver_wait.h
  * Waiting of the driver device: for a used entry, for room, for everything in flight.
  *
- * Every wait looks at the ring, spins for a bounded time if asked to, asks for notifications, looks
+ * Every wait looks at the ring, spins for a while if asked to (spin.h), asks for notifications, looks
  * again and only then sleeps (B6); it ends when the peer dies (B7), when the device gives up, or at the
  * deadline, which is absolute. What was used before the end is delivered first. A timeout takes
  * nothing back.

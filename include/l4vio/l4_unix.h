@@ -13,6 +13,7 @@
 #include "l4.h"
 #include "linux.h"
 #include "service.h"
+#include "spin.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -65,7 +66,8 @@ struct l4vio_l4_server_config {
     struct l4vio_service service;    /**< What to serve; at most 64 queues. */
     bool thread_per_queue;           /**< Serve each queue from a thread of its own. */
     bool cmd_mode;                   /**< Offer feature 160. */
-    uint64_t spin_ns;                /**< Look for this long before sleeping; 0: none. */
+    uint64_t spin_ns;                /**< Time to look at a ring before sleeping; see spin.h. */
+    enum l4vio_spin_mode spin_mode;  /**< How to use it; 0 and 0: sleep at once. */
     const uint32_t *allowed_uids;    /**< NULL: only the server's own uid (and root). */
     unsigned allowed_uid_count;      /**< Number of them. */
     struct l4vio_l4_quotas quotas;   /**< Limits. */

@@ -33,11 +33,12 @@ struct l4vio_session;
 
 /** How to open a device. Zero what is not used. */
 struct l4vio_session_options {
-    uint16_t queue_count;          /**< Queues wanted; 0: 1. Fewer if the device has fewer. */
-    uint16_t queue_size;           /**< Entries wanted; 0: 128. Fewer if the device allows fewer. */
-    uint64_t timeout_ns;           /**< For connecting and for each control call; 0: 5 s. */
-    uint64_t spin_ns;              /**< Time to look at a ring before sleeping; 0: none. */
-    struct l4vio_features refused; /**< Features not to accept. */
+    uint16_t queue_count; /**< Queues wanted; 0: 1. Fewer if the device has fewer. */
+    uint16_t queue_size;  /**< Entries wanted; 0: 128. Fewer if the device allows fewer. */
+    uint64_t timeout_ns;  /**< For connecting and for each control call; 0: 5 s. */
+    uint64_t spin_ns;     /**< Time to look at a ring before sleeping; see spin.h. */
+    enum l4vio_spin_mode spin_mode;  /**< How to use it; 0 and 0: sleep at once. */
+    struct l4vio_features refused;   /**< Features not to accept. */
     const struct l4vio_trace *trace; /**< Trace hook, or NULL. */
     uint64_t reserved[4];            /**< 0. */
 };

@@ -40,7 +40,6 @@ static void take_config(struct l4vio_driver *driver, const struct l4vio_driver_c
     }
     driver->config_notify_index = config->config_notify_index;
     driver->control_timeout_ns = or_default(config->control_timeout_ns, L4VIO_CONTROL_TIMEOUT_NS);
-    driver->spin_ns = config->spin_ns;
     driver->next_device_address =
         or_default(config->first_device_address, L4VIO_FIRST_DEVICE_ADDRESS);
     driver->last_device_address = or_default(config->last_device_address, UINT64_MAX);
@@ -87,6 +86,7 @@ static int identify(struct l4vio_driver *driver, const struct l4vio_driver_confi
         memset(notification, 0, sizeof(*notification));
         notification->from_device.handle = L4VIO_NO_HANDLE;
         notification->to_device.handle = L4VIO_NO_HANDLE;
+        l4vio_spin_init(&notification->spin, config->spin_mode, config->spin_ns);
     }
     choose_allowed(driver, config);
     return L4VIO_OK;

@@ -6,6 +6,8 @@
 
 /* Looks at the ring between two looks at the clock. */
 #define SPINS_PER_CLOCK 32u
+/* Time between two looks at the peer's health while spinning. */
+#define CHECK_NS UINT64_C(1000000)
 /* Completions taken at once while draining. */
 #define DRAIN_BATCH 16u
 
@@ -48,23 +50,56 @@ static int arm(const struct look *at)
     return found;
 }
 
-static int spin(const struct l4vio_driver *driver, const struct look *at, uint64_t deadline_ns)
+static int look_often(const struct look *at)
 {
-    if (driver->spin_ns == 0)
-        return -1;
-    uint64_t end = l4vio_driver_deadline(driver, driver->spin_ns);
-    if (end > deadline_ns)
-        end = deadline_ns;
-    disarm(at);
-    do {
-        for (unsigned i = 0; i < SPINS_PER_CLOCK; i++) {
-            int found = look(at);
-            if (found >= 0)
-                return found;
-            l4vio_relax();
-        }
-    } while (l4vio_driver_now(driver) < end);
+    for (unsigned i = 0; i < SPINS_PER_CLOCK; i++) {
+        int found = look(at);
+        if (found >= 0)
+            return found;
+        l4vio_relax();
+    }
     return -1;
+}
+
+/* Whether looking is in vain: a dead device writes no index. */
+static bool is_lost(const struct l4vio_driver *driver)
+{
+    const struct l4vio_transport *transport = &driver->transport;
+    return l4vio_driver_device_fault(driver) || transport->ops->peer_alive(transport->self);
+}
+
+/*
+ * Looks for as long as experience says that it pays. The clock is read after the first looks only:
+ * what is found at once needs no reading, and "soon" is exact enough. Index of a queue, or -1: sleep.
+ */
+static int spin(const struct l4vio_driver *driver, const struct look *at,
+                struct l4vio_spin *experience, uint64_t deadline_ns)
+{
+    uint64_t span_ns = l4vio_spin_begin(experience);
+    if (span_ns == 0)
+        return -1;
+    disarm(at);
+    int found = look_often(at);
+    uint64_t start = found < 0 ? l4vio_driver_now(driver) : 0;
+    uint64_t now = start;
+    uint64_t check = start + CHECK_NS;
+    while (found < 0) {
+        if (now >= deadline_ns)
+            return -1;
+        if (now - start >= span_ns) {
+            l4vio_spin_failed(experience);
+            return -1;
+        }
+        if (now >= check && is_lost(driver))
+            return -1;
+        if (now >= check)
+            check = now + CHECK_NS;
+        found = look_often(at);
+        if (found < 0)
+            now = l4vio_driver_now(driver);
+    }
+    l4vio_spin_found(experience, now - start);
+    return found;
 }
 
 static void count_wakeup(const struct l4vio_driver *driver, const struct look *at, int found)
@@ -124,7 +159,8 @@ static int wait_for(struct l4vio_driver *driver, const struct look *at, uint64_t
         return found;
     if (result)
         return result;
-    found = spin(driver, at, deadline_ns);
+    uint16_t index = at->queues[0]->driver_notify_index;
+    found = spin(driver, at, &driver->notifications[index].spin, deadline_ns);
     if (found >= 0)
         return found;
     result = sleep_for(driver, at, &sleep, deadline_ns);

@@ -65,6 +65,7 @@ static void fill_driver_config(const struct l4vio_session *session,
     config->refused = session->options.refused;
     config->control_timeout_ns = session->options.timeout_ns;
     config->spin_ns = session->options.spin_ns;
+    config->spin_mode = session->options.spin_mode;
     config->trace = session->options.trace;
 }
 

@@ -4,6 +4,13 @@
 #include <poll.h>
 #include <time.h>
 
+#include "core/ordering.h"
+
+/* Looks at the rings between two looks at the clock. */
+#define LOOKS_PER_CLOCK 32u
+/* Time between two looks at the health of the devices while spinning. */
+#define CHECK_NS UINT64_C(1000000)
+
 static const struct l4vio_notification *queue_notification(const struct l4vio_session *session,
                                                            uint32_t queue)
 {
@@ -35,19 +42,69 @@ static bool any_used(struct l4vio_session *const *sessions, unsigned count)
     return false;
 }
 
+/* A device that is gone or failed will not wake anybody any more. */
+static int health(struct l4vio_session *session)
+{
+    const struct l4vio_transport *transport = &session->block.driver.transport;
+    if (transport->ops->peer_alive(transport->self) < 0)
+        return L4VIO_EPIPE;
+    return l4vio_driver_fail_state(&session->block.driver) ? L4VIO_EIO : L4VIO_OK;
+}
+
+static bool all_healthy(struct l4vio_session *const *sessions, unsigned count)
+{
+    for (unsigned i = 0; i < count; ++i)
+        if (health(sessions[i]) < 0)
+            return false;
+    return true;
+}
+
+static void disarm(struct l4vio_session *const *sessions, unsigned count)
+{
+    for (unsigned i = 0; i < count; ++i)
+        for (uint32_t q = 0; q < sessions[i]->block.queue_count; ++q)
+            l4vio_queue_disarm(&sessions[i]->queues[q]);
+}
+
+static bool look_often(struct l4vio_session *const *sessions, unsigned count)
+{
+    for (unsigned i = 0; i < LOOKS_PER_CLOCK; ++i) {
+        if (any_used(sessions, count))
+            return true;
+        l4vio_relax();
+    }
+    return false;
+}
+
+/* By the mode and the experience of the first session's first queue; as in core/driver_wait.c. */
 static bool spin(struct l4vio_session *const *sessions, unsigned count, uint64_t deadline_ns)
 {
     const struct l4vio_platform *platform = &sessions[0]->platform;
-    uint64_t span_ns = sessions[0]->options.spin_ns;
-    if (!span_ns)
+    struct l4vio_driver *driver = &sessions[0]->block.driver;
+    struct l4vio_spin *experience =
+        &driver->notifications[sessions[0]->queues[0].driver_notify_index].spin;
+    uint64_t span_ns = l4vio_spin_begin(experience);
+    if (span_ns == 0)
         return false;
-    uint64_t now = platform->ops->now_ns(platform->self);
-    uint64_t end = span_ns < deadline_ns - now ? now + span_ns : deadline_ns;
-    do {
-        if (any_used(sessions, count))
-            return true;
-    } while (platform->ops->now_ns(platform->self) < end);
-    return false;
+    disarm(sessions, count);
+    bool found = look_often(sessions, count);
+    uint64_t start = found ? 0 : platform->ops->now_ns(platform->self);
+    uint64_t now = start;
+    uint64_t check = start + CHECK_NS;
+    while (!found && now < deadline_ns && now - start < span_ns) {
+        if (now >= check && !all_healthy(sessions, count))
+            return false;
+        if (now >= check)
+            check = now + CHECK_NS;
+        found = look_often(sessions, count);
+        if (!found)
+            now = platform->ops->now_ns(platform->self);
+    }
+    if (found)
+        l4vio_spin_found(experience, now - start);
+    else if (now < deadline_ns)
+        l4vio_spin_failed(experience);
+    return found;
 }
 
 static bool arm(struct l4vio_session *const *sessions, unsigned count)
@@ -57,15 +114,6 @@ static bool arm(struct l4vio_session *const *sessions, unsigned count)
         for (uint32_t q = 0; q < sessions[i]->block.queue_count; ++q)
             used |= l4vio_queue_arm(&sessions[i]->queues[q]);
     return used;
-}
-
-/* A device that is gone or failed will not wake anybody any more. */
-static int health(struct l4vio_session *session)
-{
-    const struct l4vio_transport *transport = &session->block.driver.transport;
-    if (transport->ops->peer_alive(transport->self) < 0)
-        return L4VIO_EPIPE;
-    return l4vio_driver_fail_state(&session->block.driver) ? L4VIO_EIO : L4VIO_OK;
 }
 
 static unsigned add_handle(struct pollfd *fds, unsigned count, intptr_t handle, short events)
@@ -99,20 +147,33 @@ static int sleep_until(struct l4vio_session *const *sessions, unsigned count, ui
     return ready == 0 ? L4VIO_ETIMEDOUT : L4VIO_OK;
 }
 
+/* What a failure without a notification, or one that came before we slept, leaves: the status. */
+static bool any_failed(struct l4vio_session *const *sessions, unsigned count)
+{
+    for (unsigned i = 0; i < count; ++i)
+        if (l4vio_driver_fail_state(&sessions[i]->block.driver))
+            return true;
+    return false;
+}
+
 int l4vio_session_wait(struct l4vio_session *const *sessions, unsigned count, uint64_t deadline_ns)
 {
     if (count == 0 || count > L4VIO_SESSION_WAIT_MAX)
         return L4VIO_EINVAL;
     if (any_used(sessions, count) || spin(sessions, count, deadline_ns) || arm(sessions, count))
         return L4VIO_OK;
-    for (unsigned i = 0; i < count; ++i) {
-        int result = health(sessions[i]);
-        if (result < 0)
-            return any_used(sessions, count) ? L4VIO_OK : result;
-    }
-    int result = sleep_until(sessions, count, deadline_ns);
+    int result = L4VIO_OK;
+    if (!any_failed(sessions, count))
+        result = sleep_until(sessions, count, deadline_ns);
     for (unsigned i = 0; i < count; ++i)
         for (uint32_t q = 0; q < sessions[i]->block.queue_count; ++q)
             l4vio_session_drain(sessions[i], q);
+    /* While the caller takes completions, further notifications would be for nothing. */
+    disarm(sessions, count);
+    for (unsigned i = 0; i < count && !any_used(sessions, count); ++i) {
+        int sick = health(sessions[i]);
+        if (sick < 0)
+            return any_used(sessions, count) ? L4VIO_OK : sick;
+    }
     return result;
 }

@@ -28,7 +28,10 @@ static int refuse_feature(const char *name)
     return TOOL_OK;
 }
 
-struct client_settings client_settings = {.timeout_ns = UINT64_C(10000000000)};
+struct client_settings client_settings = {
+    .timeout_ns = UINT64_C(10000000000),
+    .poll.mode = L4VIO_SPIN_AUTO,
+};
 
 const struct option client_options[] = {
     {.kind = OPTION_SECONDS,
@@ -50,11 +53,11 @@ const struct option client_options[] = {
      .target = &client_settings.queue_size,
      .min = 1,
      .max = 32768},
-    {.kind = OPTION_MICROSECONDS,
-     .name = "spin",
-     .argument = "US",
-     .help = "look for so many microseconds before sleeping [0]",
-     .target = &client_settings.spin_ns},
+    {.kind = OPTION_POLL,
+     .name = "poll",
+     .argument = "HOW",
+     .help = "look at the ring before sleeping: auto, never, always, 50us [auto]",
+     .target = &client_settings.poll},
     {.kind = OPTION_PREFIX,
      .name = "no-",
      .argument = "FEATURE",
@@ -70,7 +73,8 @@ struct l4vio_session_options client_session_options(void)
     options.queue_count = (uint16_t)client_settings.queues;
     options.queue_size = (uint16_t)client_settings.queue_size;
     options.timeout_ns = client_settings.timeout_ns;
-    options.spin_ns = client_settings.spin_ns;
+    options.spin_mode = client_settings.poll.mode;
+    options.spin_ns = client_settings.poll.spin_ns;
     options.refused = client_settings.refused;
     return options;
 }

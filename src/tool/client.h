@@ -9,6 +9,7 @@
 #include <l4vio/session.h>
 
 #include "tool/options.h"
+#include "tool/values.h"
 
 struct client {
     const char *uri;
@@ -24,7 +25,7 @@ struct client_settings {
     uint64_t queues;
     uint64_t queue_size;
     uint64_t timeout_ns;
-    uint64_t spin_ns;
+    struct poll_choice poll;
     struct l4vio_features refused;
 };
 extern struct client_settings client_settings;

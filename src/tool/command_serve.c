@@ -28,7 +28,7 @@ static struct {
     const char *engine;
     uint64_t queues;
     uint64_t queue_size;
-    uint64_t spin_ns;
+    struct poll_choice poll;
     uint64_t clients;
     uint64_t regions;
     uint64_t mapped_bytes;
@@ -42,7 +42,7 @@ static struct {
     uint32_t uids[UIDS_MAX];
     unsigned uid_count;
     struct l4vio_features refused;
-} settings = {.engine = "auto", .queues = 1, .queue_size = 1024};
+} settings = {.engine = "auto", .queues = 1, .queue_size = 1024, .poll.mode = L4VIO_SPIN_AUTO};
 
 static int allow_uid(const char *value)
 {
@@ -117,11 +117,11 @@ static const struct option options[] = {
      .argument = "NAME",
      .help = "how to read an image: auto, sync, io_uring [auto]",
      .target = &settings.engine},
-    {.kind = OPTION_MICROSECONDS,
-     .name = "spin",
-     .argument = "US",
-     .help = "look for so many microseconds before sleeping [0]",
-     .target = &settings.spin_ns},
+    {.kind = OPTION_POLL,
+     .name = "poll",
+     .argument = "HOW",
+     .help = "look at the rings before sleeping: auto, never, always, 50us [auto]",
+     .target = &settings.poll},
     {.kind = OPTION_FLAG,
      .name = "cmd-mode",
      .help = "take status and queue set-up through the cmd register",
@@ -292,7 +292,8 @@ static int open_server(const struct l4vio_service *service, struct l4vio_l4_serv
     config.service = *service;
     config.thread_per_queue = settings.threads;
     config.cmd_mode = settings.cmd_mode;
-    config.spin_ns = settings.spin_ns;
+    config.spin_mode = settings.poll.mode;
+    config.spin_ns = settings.poll.spin_ns;
     config.allowed_uids = settings.uid_count ? settings.uids : NULL;
     config.allowed_uid_count = settings.uid_count;
     config.quotas.clients = (unsigned)settings.clients;

@@ -64,9 +64,9 @@ static int store(const struct option *option, const char *value)
     case OPTION_SECONDS:
         wrong = parse_span(value, UINT64_C(1000000000), &number);
         break;
-    case OPTION_MICROSECONDS:
-        wrong = parse_span(value, 1000, &number);
-        break;
+    case OPTION_POLL:
+        wrong = parse_poll(value, option->target);
+        return wrong ? bad_value(option, value, wrong) : TOOL_OK;
     case OPTION_END:
     case OPTION_FLAG:
     case OPTION_PREFIX:

@@ -7,16 +7,16 @@
 #include <stdint.h>
 
 enum option_kind {
-    OPTION_END,          /* End of a table. */
-    OPTION_FLAG,         /* target: bool */
-    OPTION_TEXT,         /* target: const char * */
-    OPTION_SIZE,         /* target: uint64_t, bytes */
-    OPTION_NUMBER,       /* target: uint64_t, between min and max */
-    OPTION_SECONDS,      /* target: uint64_t, ns; fractions allowed */
-    OPTION_MICROSECONDS, /* target: uint64_t, ns */
-    OPTION_CALL,         /* call with the value */
-    OPTION_PREFIX,       /* name is a prefix; call with what follows it */
-    OPTION_GROUP,        /* another table, with a heading */
+    OPTION_END,     /* End of a table. */
+    OPTION_FLAG,    /* target: bool */
+    OPTION_TEXT,    /* target: const char * */
+    OPTION_SIZE,    /* target: uint64_t, bytes */
+    OPTION_NUMBER,  /* target: uint64_t, between min and max */
+    OPTION_SECONDS, /* target: uint64_t, ns; fractions allowed */
+    OPTION_POLL,    /* target: struct poll_choice */
+    OPTION_CALL,    /* call with the value */
+    OPTION_PREFIX,  /* name is a prefix; call with what follows it */
+    OPTION_GROUP,   /* another table, with a heading */
 };
 
 struct option {

@@ -70,6 +70,25 @@ const char *parse_span(const char *text, uint64_t unit_ns, uint64_t *ns)
     return NULL;
 }
 
+const char *parse_poll(const char *text, struct poll_choice *choice)
+{
+    char *end;
+    *choice = (struct poll_choice){.mode = L4VIO_SPIN_FIXED};
+    if (strcmp(text, "never") == 0)
+        return NULL;
+    if (strcmp(text, "auto") == 0 || strcmp(text, "always") == 0) {
+        choice->mode = strcmp(text, "auto") == 0 ? L4VIO_SPIN_AUTO : L4VIO_SPIN_ALWAYS;
+        return NULL;
+    }
+    double value = isdigit((unsigned char)*text) ? strtod(text, &end) : -1;
+    if (value < 0 || !isfinite(value) || strcmp(end, "us") != 0)
+        return "is none of: auto, never, always, or a time such as 50us";
+    if (value * 1e3 > 3e18)
+        return "is too long";
+    choice->spin_ns = (uint64_t)(value * 1e3);
+    return NULL;
+}
+
 const char *format_size(uint64_t bytes, char text[VALUE_TEXT_BYTES])
 {
     static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};

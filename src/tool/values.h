@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <l4vio/spin.h>
+
 /* Room for any text that the functions below make. */
 #define VALUE_TEXT_BYTES 40u
 
@@ -21,6 +23,15 @@ const char *parse_number(const char *text, uint64_t *number);
 
 /* A number with fraction, times `unit_ns`. Returns as parse_size. */
 const char *parse_span(const char *text, uint64_t unit_ns, uint64_t *ns);
+
+/* When to stop looking at a ring and sleep. */
+struct poll_choice {
+    enum l4vio_spin_mode mode;
+    uint64_t spin_ns;
+};
+
+/* "auto", "never", "always", "50us". Returns as parse_size. */
+const char *parse_poll(const char *text, struct poll_choice *choice);
 
 /* "256 MiB", "1000 bytes". */
 const char *format_size(uint64_t bytes, char text[VALUE_TEXT_BYTES]);

@@ -32,7 +32,7 @@ trap 'rm -f "$scratch"' EXIT
 checked=
 
 ring=$(public 'error|features|trace|virtqueue|wire/ring')
-driver="$ring|$(public 'descriptors|driver|driver_wait|platform|queue|transport|wire/status')"
+driver="$ring|$(public 'descriptors|driver|driver_wait|platform|queue|spin|transport|wire/status')"
 device="$ring|$(public 'device|device_memory|device_queue|platform|transport|wire/status')"
 l4="$ring|$(public 'l4|platform|transport|wire/(l4_page|status)')"
 both="$device|$l4|$(public 'device_page|loopback')"
@@ -46,10 +46,10 @@ check src/devices "$device|$(public 'device_.*|block_backend|wire/(block|l4_page
 check src/transports/l4 "$l4|$memory|src/transports/l4/.*"
 check src/transports/loopback "$both|$memory"
 check src/platforms/loopback "$both|$memory"
-check src/transports/l4_unix "$both|$(public 'l4_unix|linux|service|wire/l4_unix')|$memory|src/platforms/linux/.*|src/transports/l4_unix/.*"
+check src/transports/l4_unix "$both|$(public 'l4_unix|linux|service|spin|wire/l4_unix')|$memory|src/platforms/linux/.*|src/transports/l4_unix/.*"
 check src/platforms/linux "$(public 'error|linux|platform')|src/platforms/linux/.*"
 check src/backends "$ring|$(public 'backends|block_backend|device_(memory|queue)')|src/backends/.*"
-check src/host 'include/l4vio/.*|src/host/.*'
+check src/host "include/l4vio/.*|$memory|src/host/.*"
 check src/tool 'include/l4vio/.*|src/tool/.*'
 
 for folder in $(find src include/l4vio -name '*.[ch]' -exec dirname {} + | sort -u); do

@@ -29,7 +29,7 @@ head -c 6M a.orig | "$L4VIO" block write l4:big - >/dev/null || fail "write from
 succeed block verify l4:big a.orig
 for features in --no-event-idx "--no-event-idx --no-flush --no-seg-max --no-size-max"; do
     # shellcheck disable=SC2086
-    succeed block copy $features --queue-size 4 --spin 20 l4:a out.img
+    succeed block copy $features --queue-size 4 --poll 20us l4:a out.img
     cmp -s a.orig out.img || fail "differs with $features"
 done
 
@@ -61,7 +61,7 @@ expect 4 "nobody listens" block copy --json l4:none out.img
 [ ! -s out ] || fail "a result without a copy: $(cat out)"
 
 # Other ways to serve.
-ways=("--threads --spin 50" "--engine sync")
+ways=("--threads --poll always" "--engine sync --poll never")
 "$L4VIO" serve block --image a.orig --engine io_uring --listen l4:no/such/folder 2>&1 | grep -q "no io_uring" ||
     ways+=("--engine io_uring" "--threads --engine io_uring --no-event-idx")
 for way in "${ways[@]}"; do

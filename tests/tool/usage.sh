@@ -25,6 +25,10 @@ expect 2 "too small; the least is 1" info l4:x --queues 0
 expect 2 "too large; the most is 64" info l4:x --queues 65
 expect 2 "not a whole number" info l4:x --queues 1K
 expect 2 "is not a time" info l4:x --timeout soon
+for how in "" 50 50ms sometimes us -1us autos 1e999us; do
+    expect 2 "'$how' is none of: auto, never, always" block id l4:x --poll "$how"
+done
+expect 2 "'9e18us' is too long" serve block --ram 1M --listen l4:x --poll 9e18us
 expect 2 "there is no time to wait in" info l4:x --timeout 0
 expect 2 "there is no time to wait in" block id l4:x --timeout 0
 expect 2 "either --length SIZE or --all" block zero l4:x

@@ -50,7 +50,12 @@ struct l4vio_served_queue {
     struct l4vio_served_client *client;
     uint32_t index;
     bool active;                     /* In the worker's list. */
-    uint64_t spin_until_ns;          /* Keep looking until then. */
+    bool due;                        /* To be processed, whatever the ring says. */
+    bool spinning;                   /* The ring is empty and kicks are not asked for yet. */
+    uint64_t spin_span_ns;           /* How long to go on so. */
+    uint64_t spin_start_ns;          /* 0: the clock was not read yet. */
+    uint64_t spin_now_ns;            /* When it was read last. */
+    struct l4vio_spin spin;          /* What was learnt. */
     struct l4vio_served_queue *next; /* Worker's list. */
 };
 

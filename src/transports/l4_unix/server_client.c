@@ -72,8 +72,10 @@ static bool allocate(struct l4vio_served_client *client)
         client->to_device[i].handle = L4VIO_NO_HANDLE;
     for (uint32_t i = 0; client->to_driver && i < indexes; i++)
         client->to_driver[i].handle = L4VIO_NO_HANDLE;
-    for (uint32_t i = 0; client->queues && i < queues; i++)
+    for (uint32_t i = 0; client->queues && i < queues; i++) {
         client->queues[i] = (struct l4vio_served_queue){.client = client, .index = i};
+        l4vio_spin_init(&client->queues[i].spin, server->config.spin_mode, server->config.spin_ns);
+    }
     return client->regions && client->queues && client->to_device && client->to_driver;
 }
 

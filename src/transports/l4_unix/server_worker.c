@@ -22,14 +22,19 @@ struct l4vio_worker *l4vio_worker_of(struct l4vio_l4_server *server, uint32_t qu
     return &server->workers[server->worker_count > 1 ? queue : 0];
 }
 
-void l4vio_worker_activate(struct l4vio_worker *worker, struct l4vio_served_queue *queue)
+static void append(struct l4vio_worker *worker, struct l4vio_served_queue *queue)
 {
-    if (queue->active)
-        return;
     queue->active = true;
     queue->next = NULL;
     *worker->tail = queue;
     worker->tail = &queue->next;
+}
+
+void l4vio_worker_activate(struct l4vio_worker *worker, struct l4vio_served_queue *queue)
+{
+    queue->due = true;
+    if (!queue->active)
+        append(worker, queue);
 }
 
 void l4vio_worker_forget(struct l4vio_worker *worker, const struct l4vio_served_client *client)
@@ -67,72 +72,130 @@ static bool serve_stopped(struct l4vio_worker *worker, struct l4vio_served_clien
     return must_poll(worker, client, queue);
 }
 
-/* The ring is empty: look a while longer if configured, else ask for kicks and look again. */
-static bool go_to_sleep(struct l4vio_worker *worker, struct l4vio_served_queue *queue,
-                        struct l4vio_device_queue *ring, unsigned taken)
+/* The ring is empty: look a while longer, or ask for kicks and look again. */
+static bool go_to_sleep(struct l4vio_served_queue *queue, struct l4vio_device_queue *ring)
 {
-    uint64_t spin_ns = worker->server->config.spin_ns;
-
-    if (spin_ns) {
-        uint64_t now = l4vio_linux_deadline(0);
-        if (taken)
-            queue->spin_until_ns = now + spin_ns;
-        if (now < queue->spin_until_ns)
-            return true;
+    if (!queue->spinning) {
+        queue->spin_span_ns = l4vio_spin_begin(&queue->spin);
+        queue->spin_start_ns = queue->spin_now_ns = 0;
+        queue->spinning = queue->spin_span_ns != 0;
     }
-    return l4vio_device_queue_arm(ring);
+    if (queue->spinning)
+        return true;
+    queue->due = l4vio_device_queue_arm(ring);
+    return queue->due;
+}
+
+static void found_something(struct l4vio_served_queue *queue)
+{
+    if (queue->spinning)
+        l4vio_spin_found(&queue->spin, queue->spin_now_ns - queue->spin_start_ns);
+    queue->spinning = false;
 }
 
 /* Serves one queue for one turn; returns whether it wants another one. */
-static bool serve(struct l4vio_worker *worker, struct l4vio_served_queue *queue, bool *worked)
+static bool serve(struct l4vio_worker *worker, struct l4vio_served_queue *queue, unsigned *worked)
 {
     struct l4vio_served_client *client = queue->client;
     const struct l4vio_service_ops *ops = worker->server->config.service.ops;
     struct l4vio_device_queue *ring = l4vio_device_queue(client->device, queue->index);
-    unsigned before = l4vio_client_in_flight(client, queue->index);
+    bool due = queue->due;
 
-    if (client->stopping || !ring || !l4vio_device_live(client->device))
+    queue->due = false;
+    if (client->stopping || !ring || !l4vio_device_live(client->device)) {
+        queue->spinning = false;
         return serve_stopped(worker, client, queue->index);
+    }
+    if (queue->spinning && !due && !l4vio_device_queue_has_avail(ring))
+        return true;
+
+    unsigned before = l4vio_client_in_flight(client, queue->index);
     l4vio_device_queue_disarm(ring);
     unsigned taken = ops->process(client->instance, queue->index, CHAINS_PER_TURN);
+    if (taken)
+        found_something(queue);
     if (taken || l4vio_client_in_flight(client, queue->index) != before)
-        *worked = true;
+        *worked += taken + 1;
     if (!l4vio_device_live(client->device)) {
         l4vio_server_signal(worker->server->wake); /* It has just failed: for the log. */
         return must_poll(worker, client, queue->index);
     }
-    if (must_poll(worker, client, queue->index) || (taken && l4vio_device_queue_has_avail(ring)))
+    queue->due =
+        must_poll(worker, client, queue->index) || (taken && l4vio_device_queue_has_avail(ring));
+    if (queue->due)
         return true;
-    if (ops->full && ops->full(client->instance, queue->index))
+    if (ops->full && ops->full(client->instance, queue->index)) {
+        queue->spinning = false;
         return false; /* A completion brings it back. */
-    return go_to_sleep(worker, queue, ring, taken);
+    }
+    return go_to_sleep(queue, ring);
 }
 
-/* With the lock: every queue that is active now gets one turn. Returns whether there was work. */
-static bool round_of_turns(struct l4vio_worker *worker)
+/* With the lock: every queue that is active now gets one turn. Counts the work that was done. */
+static void round_of_turns(struct l4vio_worker *worker, unsigned *worked)
 {
     struct l4vio_served_queue *queue = worker->head;
-    bool worked = false;
 
     worker->head = NULL;
     worker->tail = &worker->head;
     while (queue) {
         struct l4vio_served_queue *next = queue->next;
         queue->active = false;
-        if (serve(worker, queue, &worked))
-            l4vio_worker_activate(worker, queue);
+        if (serve(worker, queue, worked))
+            append(worker, queue);
         queue = next;
     }
-    return worked;
 }
 
+/* Whether a queue that looks in vain is to go on. */
+static bool goes_on(struct l4vio_served_queue *queue, uint64_t now)
+{
+    if (queue->spin_start_ns == 0)
+        queue->spin_start_ns = now;
+    queue->spin_now_ns = now;
+    if (now - queue->spin_start_ns < queue->spin_span_ns)
+        return true;
+    l4vio_spin_failed(&queue->spin);
+    queue->spinning = false;
+    struct l4vio_device_queue *ring = l4vio_device_queue(queue->client->device, queue->index);
+    queue->due = ring && l4vio_device_queue_arm(ring);
+    return queue->due;
+}
+
+/* The only look at the clock, after many at the rings; and none if nothing spins. */
+static void mind_spins(struct l4vio_worker *worker)
+{
+    struct l4vio_served_queue *queue = worker->head;
+    uint64_t now = 0;
+
+    worker->head = NULL;
+    worker->tail = &worker->head;
+    while (queue) {
+        struct l4vio_served_queue *next = queue->next;
+        queue->active = false;
+        if (queue->spinning && now == 0)
+            now = l4vio_linux_deadline(0);
+        if (!queue->spinning || goes_on(queue, now))
+            append(worker, queue);
+        queue = next;
+    }
+}
+
+/*
+ * One turn of the worker: as much work as one queue may have done at once, or a number of looks, then
+ * the descriptors are looked at again, by which other clients ask for their turn.
+ */
 void l4vio_worker_turn(struct l4vio_worker *worker)
 {
-    for (int i = 0; i < LOOKS_PER_TURN; i++) {
-        if (round_of_turns(worker) || !worker->head)
+    unsigned worked = 0;
+
+    for (int i = 0; i < LOOKS_PER_TURN && worked <= CHAINS_PER_TURN; i++) {
+        round_of_turns(worker, &worked);
+        if (!worker->head)
             return;
         l4vio_relax();
     }
+    mind_spins(worker);
 }
 
 /* Of which queue something came, only the queues can tell. */
