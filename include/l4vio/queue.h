@@ -172,7 +172,9 @@ struct l4vio_queue {
     uint16_t next_used;     /**< Packed, in order: place of the next descriptor to be used. */
     uint16_t used_bits;     /**< Its bits. */
     uint16_t held_place;    /**< Packed: place of the first descriptor that is not published. */
-    uint16_t held_flags;    /**< Its flags: written last, by publish. */
+    uint16_t longest;       /**< Packed: most entries that a request ever had. */
+    uint16_t hidden_count;  /**< Packed: requests not published that look as if not in flight. */
+    uint16_t hidden_last;   /**< Id of the last of them. */
     uint16_t kick_place;    /**< Packed: next_avail at the last kick decision, bit 15: the round. */
     uint16_t size;          /**< Entries. */
     uint16_t detach_entry;  /**< Where l4vio_queue_detach goes on. */
@@ -188,6 +190,9 @@ struct l4vio_queue {
     int broken;             /**< 0, or the sticky error code. */
     uint64_t kick_index;    /**< published_index at the last kick decision. */
     uint64_t in_order_end;  /**< In order: completions known of, up to this request. */
+    uint64_t held_word; /**< Packed: length, id and flags of the descriptor at held_place: written
+                                 by publish. */
+    uint32_t in_order_length; /**< Packed, in order: used length of the last one known of. */
     struct l4vio_descriptor *descriptors;   /**< Shadow descriptors or NULL. */
     uint16_t id_free_head;                  /**< Descriptor level: first free private id. */
     uint16_t kept_head;                     /**< Descriptor level: first kept completion. */

@@ -178,6 +178,125 @@ static inline void l4vio_platform_full_barrier(void)
 }
 
 /*
+ * What of a packed descriptor says whose it is, with what belongs to it: len, id and flags, its last 8
+ * bytes, as one number. Whoever sees the flags has to see len and id as well (sections 2.8.6, 2.8.21).
+ */
+static inline uint64_t l4vio_packed_word(uint32_t length_bytes, uint32_t id, uint32_t flags)
+{
+    return length_bytes | (uint64_t)(id | flags << 16) << 32;
+}
+static inline uint32_t l4vio_packed_length(uint64_t word)
+{
+    return (uint32_t)word;
+}
+static inline uint32_t l4vio_packed_id(uint64_t word)
+{
+    return (uint32_t)(word >> 32) & UINT16_MAX;
+}
+static inline uint32_t l4vio_packed_flags(uint64_t word)
+{
+    return (uint32_t)(word >> 48);
+}
+
+/*
+ * One store where the machine has one of 64 bits: it is there at once, so nothing has to be ordered
+ * within, and a load of the same width finds it in the store buffer. The thread sanitizer knows what
+ * a release orders by its address, and the other side may look at the flags alone: for it, as on
+ * 32-bit machines, the flags are stored last.
+ *
+ * One load only where all loads and all stores of others keep their order (x86-64): elsewhere the flags
+ * of a 64-bit load may be newer than its other half, if the other side stored them one by one.
+ */
+#if defined(__SANITIZE_THREAD__)
+#define L4VIO_SEES_THREADS 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define L4VIO_SEES_THREADS 1
+#endif
+#endif
+#if __SIZEOF_POINTER__ >= 8 && !defined(L4VIO_SEES_THREADS)
+#define L4VIO_PACKED_ONE_STORE 1
+#if defined(__x86_64__)
+#define L4VIO_PACKED_ONE_LOAD 1
+#endif
+#endif
+
+typedef uint64_t __attribute__((may_alias)) l4vio_packed_word_le;
+
+static inline l4vio_packed_word_le *l4vio_packed_word_of(const struct virtq_packed_desc *desc)
+{
+    return (l4vio_packed_word_le *)(uintptr_t)&desc->len;
+}
+
+/* Of a descriptor that is behind another one that is not made available yet (driver), or not used. */
+static inline void l4vio_store_packed(struct virtq_packed_desc *desc, uint64_t word)
+{
+#if __SIZEOF_POINTER__ >= 8
+    __atomic_store_n(l4vio_packed_word_of(desc), l4vio_swap64(word), __ATOMIC_RELAXED);
+#else
+    l4vio_store32(&desc->len, l4vio_packed_length(word));
+    l4vio_store16(&desc->id, (uint16_t)l4vio_packed_id(word));
+    l4vio_store16(&desc->flags, (uint16_t)l4vio_packed_flags(word));
+#endif
+}
+
+/*
+ * Makes a descriptor, and all that was written before it, visible (driver: available, clause
+ * D-2.8.21.1.1-1; device: used).
+ */
+static inline void l4vio_store_packed_release(struct virtq_packed_desc *desc, uint64_t word)
+{
+#if defined(L4VIO_PACKED_ONE_STORE)
+    __atomic_store_n(l4vio_packed_word_of(desc), l4vio_swap64(word), __ATOMIC_RELEASE);
+#else
+    l4vio_store32(&desc->len, l4vio_packed_length(word));
+    l4vio_store16(&desc->id, (uint16_t)l4vio_packed_id(word));
+    l4vio_store16_release(&desc->flags, (uint16_t)l4vio_packed_flags(word));
+#endif
+}
+
+/* The same with ORDER_PLATFORM. */
+static inline void l4vio_store_packed_platform(struct virtq_packed_desc *desc, uint64_t word)
+{
+#if !defined(L4VIO_PACKED_ONE_STORE)
+    l4vio_store32(&desc->len, l4vio_packed_length(word));
+    l4vio_store16(&desc->id, (uint16_t)l4vio_packed_id(word));
+#endif
+    l4vio_platform_release_barrier();
+    l4vio_store_packed_release(desc, word);
+}
+
+/*
+ * Reads a descriptor that the other side may be about to write. If the flags say that it has, len and
+ * id are what goes with them, and what it wrote before is read afterwards.
+ */
+static inline uint64_t l4vio_load_packed_acquire(const struct virtq_packed_desc *desc)
+{
+#if defined(L4VIO_PACKED_ONE_LOAD)
+    return l4vio_swap64(__atomic_load_n(l4vio_packed_word_of(desc), __ATOMIC_ACQUIRE));
+#else
+    uint32_t flags = l4vio_load16_acquire(&desc->flags);
+    uint32_t id = l4vio_load16(&desc->id);
+    return l4vio_packed_word(l4vio_load32(&desc->len), id, flags);
+#endif
+}
+
+/* The same with ORDER_PLATFORM. */
+static inline uint64_t l4vio_load_packed_platform(const struct virtq_packed_desc *desc)
+{
+#if defined(L4VIO_PACKED_ONE_LOAD)
+    uint64_t word = l4vio_load_packed_acquire(desc);
+    l4vio_platform_acquire_barrier();
+    return word;
+#else
+    uint32_t flags = l4vio_load16_acquire(&desc->flags);
+    l4vio_platform_acquire_barrier();
+    uint32_t id = l4vio_load16(&desc->id);
+    return l4vio_packed_word(l4vio_load32(&desc->len), id, flags);
+#endif
+}
+
+/*
  * Private words that several threads of this side share, in the machine's byte order: the device's
  * status, which the thread of any queue may set DEVICE_NEEDS_RESET in.
  */

@@ -50,7 +50,11 @@ static int refused_add(struct l4vio_queue *queue, const struct l4vio_request *re
 
 static void descriptor_level_publish(struct l4vio_queue *queue)
 {
-    queue->format->ops.publish(queue);
+    const struct l4vio_ring_format *format = queue->format;
+    if (queue->order_platform)
+        format->order_platform_ops.publish(queue);
+    else
+        format->ops.publish(queue);
 }
 
 static int refused_get_used(struct l4vio_queue *queue, struct l4vio_completion *completions,
@@ -140,7 +144,7 @@ static int check_config(const struct l4vio_queue_config *config, struct l4vio_er
 /* By RING_PACKED and IN_ORDER. NULL: has no code yet and is refused. */
 static const struct l4vio_ring_format *const formats[2][2] = {
     {&l4vio_split, NULL},
-    {NULL, NULL},
+    {&l4vio_packed, &l4vio_packed_in_order},
 };
 
 static const struct l4vio_ring_format *choose_format(const struct l4vio_queue_config *config)

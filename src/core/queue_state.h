@@ -30,6 +30,17 @@ static inline uint32_t l4vio_slot_link(uint32_t next, uint32_t count)
 }
 
 /*
+ * An index below `size` as it is, any other as 0, without a branch: after the check that an index is
+ * good, so that not even a mispredicted check looks outside the slots. The compiler must not know
+ * what was checked, or it leaves this out.
+ */
+static inline uint32_t l4vio_masked_index(uint32_t index, uint32_t size)
+{
+    __asm__("" : "+r"(index));
+    return index & (uint32_t)((int32_t)(index - size) >> 31);
+}
+
+/*
  * Breaks the queue for good, counts and traces it. The cold end of every check of what the device
  * wrote.
  */

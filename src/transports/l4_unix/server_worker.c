@@ -331,16 +331,12 @@ static void *worker_main(void *argument)
     return NULL;
 }
 
-/* Signals are for the threads of the program; a fault is its own thread's, or ends the process. */
+/* Signals are for the threads of the program. */
 static int start_thread(struct l4vio_worker *worker, struct l4vio_error *error)
 {
     sigset_t all, old;
 
     sigfillset(&all);
-    sigdelset(&all, SIGBUS);
-    sigdelset(&all, SIGSEGV);
-    sigdelset(&all, SIGFPE);
-    sigdelset(&all, SIGILL);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     int code = pthread_create(&worker->thread, NULL, worker_main, worker);
     pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Driver side of the packed virtqueue, completions in any order (VIRTIO 1.4, section 2.8).
+ *
+ * A buffer id is the index of a private slot. Free ids are a list through the slots; a slot in flight
+ * says how many entries of the ring its request has, which is all that the driver needs to follow the
+ * device through the ring: the device writes used descriptors at places of its own counting.
+ *
+ * At the descriptor level a chain takes one slot per descriptor, so that each private id has a place.
+ *
+ * The ids of requests that are not published are the list from the held one on, which ends in the free
+ * list. Before a completion is taken while there are such requests, they are made to look as if not in
+ * flight (hide_held), until they are published.
+ */
+#include "core/packed.h"
+
+/* In the upper half of a slot's link, above the number of entries. 32768 of them are never hidden. */
+#define HIDDEN UINT32_C(0x8000)
+
+static void initialize(struct l4vio_queue *queue)
+{
+    for (uint32_t i = 0; i < queue->size; i++)
+        queue->slots[i] = (struct l4vio_queue_slot){.link = l4vio_slot_link(i + 1u, 0)};
+    l4vio_packed_initialize(queue);
+}
+
+/* Requests of any shape: the one that the straight path stopped at, and the rest. */
+__attribute__((noinline)) static int add_any(struct l4vio_queue *queue,
+                                             const struct l4vio_request *requests, unsigned added,
+                                             unsigned count)
+{
+    int result = L4VIO_OK;
+
+    for (; added != count; added++) {
+        const struct l4vio_request *request = &requests[added];
+        struct packed_place place = packed_next_avail(queue);
+        uint32_t head = place.at;
+        uint32_t id = queue->free_head;
+        struct packed_request written;
+        result = l4vio_packed_write(queue, request, id, &place, &written);
+        if (result < 0)
+            break;
+
+        struct l4vio_queue_slot *slot = &queue->slots[id];
+        queue->free_head = l4vio_slot_next(slot);
+        slot->u.cookie = request->cookie;
+        slot->writable_bytes = written.writable_bytes;
+        slot->link = l4vio_slot_link(l4vio_slot_next(slot), written.entries);
+        packed_put_first(queue, head, written.first);
+        packed_set_next_avail(queue, place);
+        packed_count_added(queue, written.entries);
+    }
+    return added ? (int)added : result;
+}
+
+/* Where the straight path has come to. */
+struct cursor {
+    struct virtq_packed_desc *desc;
+    uint32_t bits;
+    uint32_t id;
+};
+
+/* Writes a request of one buffer but for its word. There is a place and an id for it. */
+static inline bool write_single(struct l4vio_queue_slot *slots, struct cursor *at,
+                                const struct l4vio_request *request, uint64_t *word, bool writable)
+{
+    const struct l4vio_buffer *buffer = request->buffers;
+    uint32_t length_bytes = buffer->length_bytes;
+    if (length_bytes == 0)
+        return false;
+
+    struct l4vio_queue_slot *slot = &slots[at->id];
+    *word = l4vio_packed_word(length_bytes, at->id, at->bits | (writable ? VIRTQ_DESC_F_WRITE : 0));
+    /* The link first: the next request waits for it. A free slot has no entries. */
+    at->id = slot->link;
+    slot->link = at->id + l4vio_slot_link(0, 1);
+    l4vio_store64(&at->desc->addr, buffer->address);
+    slot->u.cookie = request->cookie;
+    slot->writable_bytes = writable ? length_bytes : 0;
+    return true;
+}
+
+/*
+ * The straight path. Returns whether this is a request of one buffer; if not, nothing has happened,
+ * and add_any finds out what it is. Each direction has its own copy of the code, without a branch.
+ */
+static inline bool add_single(struct l4vio_queue_slot *slots, struct cursor *at,
+                              const struct l4vio_request *request, uint64_t *word)
+{
+    uint32_t shape = packed_shape(request);
+    if (shape == PACKED_ONE_WRITABLE)
+        return write_single(slots, at, request, word, true);
+    if (shape == PACKED_ONE_READABLE)
+        return write_single(slots, at, request, word, false);
+    return false;
+}
+
+static inline void advance_single(const struct l4vio_queue *queue, struct cursor *at,
+                                  const struct virtq_packed_desc *end)
+{
+    if (++at->desc == end) {
+        at->desc = packed_ring(queue);
+        at->bits ^= PACKED_BITS;
+    }
+}
+
+static inline void commit_added(struct l4vio_queue *queue, const struct cursor *at, uint32_t added)
+{
+    queue->next_avail = (uint16_t)(at->desc - packed_ring(queue));
+    queue->avail_bits = (uint16_t)at->bits;
+    queue->free_head = at->id;
+    l4vio_advance(&queue->avail_index, added);
+}
+
+/* One request: held, or written behind the one that is. */
+static inline int add_one(struct l4vio_queue *queue, const struct l4vio_request *request)
+{
+    struct virtq_packed_desc *ring = packed_ring(queue);
+    struct cursor at = {&ring[queue->next_avail], queue->avail_bits, queue->free_head};
+    uint64_t word;
+
+    if (l4vio_queue_room(queue) == 0 || !add_single(queue->slots, &at, request, &word))
+        return 0;
+    packed_put_first(queue, queue->next_avail, word);
+    advance_single(queue, &at, ring + queue->size);
+    commit_added(queue, &at, 1);
+    return 1;
+}
+
+__attribute__((noinline)) static int add_many(struct l4vio_queue *queue,
+                                              const struct l4vio_request *requests, unsigned count)
+{
+    unsigned added = 0;
+    if (!packed_is_held(queue)) {
+        if (count == 0 || !add_one(queue, requests))
+            return add_any(queue, requests, 0, count);
+        added = 1;
+    }
+    struct virtq_packed_desc *const end = packed_ring(queue) + queue->size;
+    struct cursor at = {&packed_ring(queue)[queue->next_avail], queue->avail_bits,
+                        queue->free_head};
+    struct l4vio_queue_slot *slots = queue->slots;
+    const struct l4vio_request *request = requests + added;
+    uint32_t room = l4vio_queue_room(queue);
+    if (count - added < room)
+        room = count - added;
+    uint32_t left = room;
+    uint64_t word;
+
+    for (; left != 0; left--) {
+        struct virtq_packed_desc *desc = at.desc;
+        if (!add_single(slots, &at, request, &word))
+            break;
+        l4vio_store_packed(desc, word);
+        advance_single(queue, &at, end);
+        request++;
+    }
+    commit_added(queue, &at, room - left);
+    added += room - left;
+    return added == count ? (int)count : add_any(queue, requests, added, count);
+}
+
+/* One request is done without a loop, so that nothing has to be saved for one. */
+static int add(struct l4vio_queue *queue, const struct l4vio_request *requests, unsigned count)
+{
+    if (count != 1)
+        return add_many(queue, requests, count);
+    return add_one(queue, requests) ? 1 : add_any(queue, requests, 0, 1);
+}
+
+static void add_chain(struct l4vio_queue *queue, uint16_t head, uint16_t count,
+                      uint32_t writable_bytes)
+{
+    struct l4vio_queue_slot *slots = queue->slots;
+    struct packed_place place = packed_next_avail(queue);
+    uint32_t id = queue->free_head;
+    uint32_t first_place = place.at;
+    uint64_t first = l4vio_packed_write_chain(queue, head, count, id, &place);
+
+    slots[id].writable_bytes = writable_bytes;
+    slots[id].link = l4vio_slot_link(l4vio_slot_next(&slots[id]), count);
+    uint32_t entry = id;
+    for (uint32_t left = count; left != 0; left--) {
+        slots[entry].u.descriptor.id = head;
+        slots[head].u.descriptor.link = L4VIO_ID_IN_FLIGHT;
+        head = queue->descriptors[head].next;
+        entry = l4vio_slot_next(&slots[entry]);
+    }
+    packed_put_first(queue, first_place, first);
+    packed_set_next_avail(queue, place);
+    queue->free_head = entry;
+    packed_count_added(queue, count);
+}
+
+/* Entries of a request in flight; 0: there is none, or it is hidden. */
+static inline uint32_t entries_of(const struct l4vio_queue_slot *slot)
+{
+    uint32_t entries = l4vio_slot_count(slot);
+    return entries > HIDDEN ? 0 : entries;
+}
+
+/* Hides what was not hidden yet of the requests that are not published. */
+static void hide_held(struct l4vio_queue *queue)
+{
+    struct l4vio_queue_slot *slots = queue->slots;
+    uint32_t held = (uint32_t)(queue->avail_index - queue->published_index);
+
+    while (queue->hidden_count != held) {
+        uint32_t id = queue->hidden_count ? l4vio_slot_next(&slots[queue->hidden_last])
+                                          : l4vio_packed_id(queue->held_word);
+        slots[id].link |= l4vio_slot_link(0, HIDDEN);
+        queue->hidden_last = (uint16_t)id;
+        queue->hidden_count++;
+    }
+}
+
+static void show_held(struct l4vio_queue *queue)
+{
+    uint32_t id = l4vio_packed_id(queue->held_word);
+    for (; queue->hidden_count != 0; queue->hidden_count--) {
+        queue->slots[id].link &= ~l4vio_slot_link(0, HIDDEN);
+        id = l4vio_slot_next(&queue->slots[id]);
+    }
+}
+
+/*
+ * Puts the slot of a request in front of the free list; at the descriptor level all of its slots, and
+ * its private ids become the caller's on the way.
+ */
+static inline void put_back(struct l4vio_queue_slot *slots, struct l4vio_queue_slot *slot,
+                            uint32_t free_head, bool descriptor_level)
+{
+    uint32_t left = descriptor_level ? l4vio_slot_count(slot) : 1;
+    slot->link = l4vio_slot_next(slot);
+    for (;;) {
+        if (descriptor_level)
+            slots[slot->u.descriptor.id].u.descriptor.link = L4VIO_ID_HELD;
+        if (--left == 0)
+            break;
+        slot = &slots[slot->link];
+    }
+    slot->link = free_head;
+}
+
+static inline void *slot_cookie(const struct l4vio_queue_slot *slot, bool descriptor_level)
+{
+    return descriptor_level ? (void *)(uintptr_t)slot->u.descriptor.id : slot->u.cookie;
+}
+
+/* So many are taken, up to this place; the slots say the rest. */
+static inline void commit_used(struct l4vio_queue *queue, struct packed_place place,
+                               uint32_t free_head, uint32_t entries, uint32_t taken)
+{
+    packed_set_next_used(queue, place);
+    queue->free_head = free_head;
+    l4vio_advance(&queue->used_index, taken);
+    if (entries != taken)
+        queue->extra_entries -= entries - taken;
+}
+
+/* Breaks the queue by a used descriptor that was refused; says what is wrong with it. */
+static void break_by(struct l4vio_queue *queue, uint64_t word)
+{
+    uint32_t id = l4vio_packed_id(word);
+    if (id >= queue->size)
+        l4vio_queue_break(queue, "used id out of range", id);
+    else if (entries_of(&queue->slots[id]) == 0)
+        l4vio_queue_break(queue, "used id not in flight", id);
+    else
+        l4vio_queue_break(queue, "used length above the writable size", l4vio_packed_length(word));
+}
+
+/*
+ * Takes up to `max` completions, at least 1. The descriptor at the place of the next one is read
+ * already. All checks, and for both levels (the flag is a constant in both callers).
+ */
+__attribute__((always_inline)) static inline int take_any(struct l4vio_queue *queue,
+                                                          struct l4vio_completion *completion,
+                                                          uint32_t before, uint32_t max,
+                                                          uint64_t word, bool descriptor_level,
+                                                          bool order_platform)
+{
+    const uint32_t size = queue->size;
+    struct packed_place place = packed_next_used(queue);
+    uint32_t free_head = queue->free_head;
+    uint32_t all_entries = 0;
+    uint32_t taken = 0;
+    bool bad = false;
+
+    while (packed_is_used(word, place.bits)) {
+        uint32_t id = l4vio_packed_id(word);
+        struct l4vio_queue_slot *slot = &queue->slots[l4vio_masked_index(id, size)];
+        uint32_t entries = entries_of(slot);
+        bad = id >= size || entries == 0;
+        if (bad)
+            break;
+        completion->length_bytes = packed_used_length(word);
+        if (completion->length_bytes > slot->writable_bytes) {
+            bad = queue->strict;
+            if (bad)
+                break;
+            completion->length_bytes = slot->writable_bytes;
+            l4vio_count(&queue->counters.clamped_lengths, 1);
+        }
+        completion->cookie = slot_cookie(slot, descriptor_level);
+        completion++;
+        put_back(queue->slots, slot, free_head, descriptor_level);
+        free_head = id;
+        all_entries += entries;
+        packed_advance(&place, entries, size);
+        if (++taken == max)
+            break;
+        word = packed_load(queue, place.at, order_platform);
+    }
+    commit_used(queue, place, free_head, all_entries, taken);
+    if (bad)
+        break_by(queue, word);
+    taken += before;
+    return taken ? (int)taken : queue->broken;
+}
+
+__attribute__((noinline)) static int take_rest(struct l4vio_queue *queue,
+                                               struct l4vio_completion *completions,
+                                               uint32_t before, uint32_t max, uint64_t word,
+                                               bool order_platform)
+{
+    return take_any(queue, completions, before, max, word, false, order_platform);
+}
+
+/* With requests that are not published: they are not the device's to complete. */
+__attribute__((noinline)) static int take_while_held(struct l4vio_queue *queue,
+                                                     struct l4vio_completion *completions,
+                                                     uint32_t max, uint64_t word,
+                                                     bool order_platform)
+{
+    if (queue->published_index == queue->used_index)
+        return l4vio_queue_break(queue, "used id not in flight", l4vio_packed_id(word));
+
+    hide_held(queue);
+    int result = take_any(queue, completions, 0, max, word, false, order_platform);
+    struct l4vio_queue_slot *last = &queue->slots[queue->hidden_last];
+    last->link = l4vio_slot_link(queue->free_head, l4vio_slot_count(last));
+    return result;
+}
+
+/*
+ * The straight path: a request of one entry that comes back as it should. Returns whether it was; if
+ * not, nothing has happened, and take_any finds out what it is, from what was read.
+ */
+static inline bool take_single(struct l4vio_queue_slot *slots, uint32_t size, uint64_t word,
+                               uint32_t used_bits, struct l4vio_completion *completion,
+                               uint32_t *free_head)
+{
+    uint32_t id = l4vio_packed_id(word);
+    if (!packed_is_used(word, used_bits) || id >= size)
+        return false;
+    struct l4vio_queue_slot *slot = &slots[l4vio_masked_index(id, size)];
+    uint32_t length_bytes = packed_used_length(word);
+    if (l4vio_slot_count(slot) != 1 || length_bytes > slot->writable_bytes)
+        return false;
+    completion->cookie = slot->u.cookie;
+    completion->length_bytes = length_bytes;
+    slot->link = *free_head;
+    *free_head = id;
+    return true;
+}
+
+/* `max` is not 0. */
+__attribute__((always_inline)) static inline int take_many(struct l4vio_queue *queue,
+                                                           struct l4vio_completion *completions,
+                                                           uint32_t max, uint64_t word,
+                                                           bool order_platform)
+{
+    const uint32_t size = queue->size;
+    struct packed_place place = packed_next_used(queue);
+    uint32_t free_head = queue->free_head;
+    uint32_t left = max;
+
+    while (take_single(queue->slots, size, word, place.bits, completions, &free_head)) {
+        completions++;
+        packed_advance(&place, 1, size);
+        if (--left == 0)
+            break;
+        word = packed_load(queue, place.at, order_platform);
+    }
+    uint32_t taken = max - left;
+    commit_used(queue, place, free_head, taken, taken);
+    if (left == 0 || !packed_is_used(word, place.bits))
+        return (int)taken;
+    return take_rest(queue, completions, taken, left, word, order_platform);
+}
+
+__attribute__((noinline)) static int take_many_acquire(struct l4vio_queue *queue,
+                                                       struct l4vio_completion *completions,
+                                                       uint32_t max, uint64_t word)
+{
+    return take_many(queue, completions, max, word, false);
+}
+
+__attribute__((noinline)) static int take_many_platform(struct l4vio_queue *queue,
+                                                        struct l4vio_completion *completions,
+                                                        uint32_t max, uint64_t word)
+{
+    return take_many(queue, completions, max, word, true);
+}
+
+__attribute__((always_inline)) static inline int get(struct l4vio_queue *queue,
+                                                     struct l4vio_completion *completions,
+                                                     unsigned max, bool order_platform)
+{
+    struct packed_place place = packed_next_used(queue);
+    uint64_t word = packed_load(queue, place.at, order_platform);
+
+    if (!packed_is_used(word, place.bits) || max == 0)
+        return 0;
+    if (packed_is_held(queue))
+        return take_while_held(queue, completions, max, word, order_platform);
+    if (max != 1)
+        return order_platform ? take_many_platform(queue, completions, max, word)
+                              : take_many_acquire(queue, completions, max, word);
+
+    uint32_t free_head = queue->free_head;
+    if (!take_single(queue->slots, queue->size, word, place.bits, completions, &free_head))
+        return take_rest(queue, completions, 0, 1, word, order_platform);
+    packed_advance(&place, 1, queue->size);
+    commit_used(queue, place, free_head, 1, 1);
+    return 1;
+}
+
+static int get_used(struct l4vio_queue *queue, struct l4vio_completion *completions, unsigned max)
+{
+    return get(queue, completions, max, false);
+}
+
+static int get_used_platform(struct l4vio_queue *queue, struct l4vio_completion *completions,
+                             unsigned max)
+{
+    return get(queue, completions, max, true);
+}
+
+static int get_used_chain(struct l4vio_queue *queue, struct l4vio_completion *completion)
+{
+    uint64_t word = packed_load(queue, queue->next_used, queue->order_platform);
+    return take_any(queue, completion, 0, 1, word, true, queue->order_platform);
+}
+
+static bool has_used(const struct l4vio_queue *queue)
+{
+    uint64_t word = packed_load(queue, queue->next_used, queue->order_platform);
+    return packed_is_used(word, queue->used_bits);
+}
+
+/*
+ * Whether the device has come past the place at which it was asked for a notification: then it sends
+ * none. What it says is followed here, not believed: l4vio_queue_get_used reads it again and checks.
+ */
+static bool has_used_many(const struct l4vio_queue *queue, unsigned completions)
+{
+    const uint32_t wanted = l4vio_packed_entries_of(queue, completions);
+    struct packed_place place = packed_next_used(queue);
+    uint32_t entries = 0;
+
+    while (entries < wanted) {
+        uint64_t word = packed_load(queue, place.at, queue->order_platform);
+        if (!packed_is_used(word, place.bits))
+            return false;
+        uint32_t id = l4vio_packed_id(word);
+        uint32_t of_this = entries_of(&queue->slots[l4vio_masked_index(id, queue->size)]);
+        if (id >= queue->size || of_this == 0)
+            return true; /* To be refused. */
+        entries += of_this;
+        packed_advance(&place, of_this, queue->size);
+    }
+    return true;
+}
+
+static void *take_back(struct l4vio_queue *queue, uint16_t entry)
+{
+    bool descriptor_level = queue->descriptors != NULL;
+    struct l4vio_queue_slot *slot = &queue->slots[entry];
+    void *cookie = slot_cookie(slot, descriptor_level);
+    uint32_t entries = l4vio_slot_count(slot);
+
+    if (entries > HIDDEN)
+        entries -= HIDDEN;
+    queue->extra_entries -= entries - 1u;
+    put_back(queue->slots, slot, queue->free_head, descriptor_level);
+    queue->free_head = entry;
+    return cookie;
+}
+
+static void publish(struct l4vio_queue *queue)
+{
+    packed_publish(queue, false);
+    if (queue->hidden_count != 0)
+        show_held(queue);
+}
+
+static void publish_platform(struct l4vio_queue *queue)
+{
+    packed_publish(queue, true);
+    if (queue->hidden_count != 0)
+        show_held(queue);
+}
+
+const struct l4vio_ring_format l4vio_packed = {
+    .ops = {.add = add, .publish = publish, .get_used = get_used},
+    .order_platform_ops = {.add = add, .publish = publish_platform, .get_used = get_used_platform},
+    .initialize = initialize,
+    .add_chain = add_chain,
+    .get_used_chain = get_used_chain,
+    .wants_kick = l4vio_packed_wants_kick,
+    .has_used = has_used,
+    .has_used_many = has_used_many,
+    .set_interrupts = l4vio_packed_set_interrupts,
+    .device_disarmed = l4vio_packed_device_disarmed,
+    .kick_position = l4vio_packed_kick_position,
+    .take_back = take_back,
+};

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Packed ring: writing of requests of any shape.
+ *
+ * Descriptors are written while the request is still being checked, with the flags of their round:
+ * they are hidden by the first one, which the caller writes. A request that turns out to be wrong
+ * leaves nothing that looks available, or a shorter request in its place would end in front of it.
+ */
+#include "core/packed.h"
+
+void l4vio_packed_initialize(struct l4vio_queue *queue)
+{
+    struct virtq_packed_desc *ring = packed_ring(queue);
+    struct virtq_event_suppress *areas[] = {queue->avail, (void *)(uintptr_t)queue->used};
+
+    for (uint32_t i = 0; i < queue->size; i++) {
+        l4vio_store64(&ring[i].addr, 0);
+        l4vio_store_packed(&ring[i], 0);
+    }
+    /* The device's area too, while the device does not know it. */
+    for (unsigned i = 0; i < 2; i++) {
+        l4vio_store16(&areas[i]->off_wrap, 0);
+        l4vio_store16(&areas[i]->flags, VIRTQ_EVENT_F_ENABLE);
+    }
+    queue->free_head = 0;
+    /* All four wrap counters start as 1. */
+    queue->next_avail = 0;
+    queue->avail_bits = VIRTQ_PACKED_DESC_F_AVAIL;
+    queue->next_used = 0;
+    queue->used_bits = PACKED_BITS;
+    queue->kick_place = UINT16_C(1) << VIRTQ_EVENT_WRAP_SHIFT;
+    queue->in_order_end = 0;
+    queue->longest = 1;
+    queue->hidden_count = 0;
+}
+
+/* From behind the first descriptor of a request that was not taken: as if used in the round before. */
+static void undo(const struct l4vio_queue *queue, struct packed_place from, struct packed_place end)
+{
+    while (from.at != end.at) {
+        uint32_t flags = from.bits & VIRTQ_PACKED_DESC_F_AVAIL ? 0 : PACKED_BITS;
+        l4vio_store_packed(&packed_ring(queue)[from.at], l4vio_packed_word(0, 0, flags));
+        packed_advance(&from, 1, queue->size);
+    }
+}
+
+/* At least one buffer. Less than 0 if the request is not valid: then `at` is where writing came to. */
+static int64_t write_buffers(const struct l4vio_queue *queue, const struct l4vio_request *request,
+                             uint32_t id, struct packed_place *at, uint64_t *first)
+{
+    struct virtq_packed_desc *const ring = packed_ring(queue);
+    const struct l4vio_buffer *buffer = request->buffers;
+    const struct l4vio_buffer *const writable = buffer + request->readable;
+    const struct l4vio_buffer *const last = writable + request->writable - 1;
+    const uint32_t size = queue->size;
+    uint64_t total_bytes = 0;
+    uint64_t readable_bytes = 0;
+    uint64_t *to_first = first;
+
+    for (;; buffer++) {
+        uint32_t flags = at->bits | VIRTQ_DESC_F_NEXT;
+        uint32_t length_bytes = buffer->length_bytes;
+        if (length_bytes == 0)
+            return -1;
+        total_bytes += length_bytes;
+        if (buffer >= writable)
+            flags |= VIRTQ_DESC_F_WRITE;
+        else
+            readable_bytes = total_bytes;
+        if (buffer == last)
+            flags -= VIRTQ_DESC_F_NEXT;
+
+        struct virtq_packed_desc *desc = &ring[at->at];
+        uint64_t word = l4vio_packed_word(length_bytes, id, flags);
+        l4vio_store64(&desc->addr, buffer->address);
+        if (to_first)
+            *to_first = word;
+        else
+            l4vio_store_packed(desc, word);
+        to_first = NULL;
+        packed_advance(at, 1, size);
+        if (buffer == last)
+            break;
+    }
+    return total_bytes >> 32 ? -1 : (int64_t)(total_bytes - readable_bytes);
+}
+
+int l4vio_packed_write(const struct l4vio_queue *queue, const struct l4vio_request *request,
+                       uint32_t id, struct packed_place *place, struct packed_request *written)
+{
+    uint32_t entries = (uint32_t)request->readable + request->writable;
+    if (entries - 1u >= l4vio_queue_room(queue)) { /* 0 is refused here too. */
+        if (entries == 0)
+            return L4VIO_EINVAL;
+        return entries > queue->size ? L4VIO_E2BIG : L4VIO_EAGAIN;
+    }
+
+    struct packed_place at = *place;
+    int64_t writable_bytes = write_buffers(queue, request, id, &at, &written->first);
+    if (writable_bytes < 0) {
+        struct packed_place second = *place;
+        if (at.at != place->at) {
+            packed_advance(&second, 1, queue->size);
+            undo(queue, second, at);
+        }
+        return L4VIO_EINVAL;
+    }
+    written->writable_bytes = (uint32_t)writable_bytes;
+    written->entries = entries;
+    *place = at;
+    return L4VIO_OK;
+}
+
+uint64_t l4vio_packed_write_chain(const struct l4vio_queue *queue, uint16_t head, uint16_t count,
+                                  uint32_t id, struct packed_place *place)
+{
+    uint64_t first = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        const struct l4vio_descriptor *shadow = &queue->descriptors[head];
+        struct virtq_packed_desc *desc = &packed_ring(queue)[place->at];
+        uint64_t word = l4vio_packed_word(shadow->length_bytes, id, shadow->flags | place->bits);
+        l4vio_store64(&desc->addr, shadow->address);
+        if (i == 0)
+            first = word;
+        else
+            l4vio_store_packed(desc, word);
+        packed_advance(place, 1, queue->size);
+        head = shadow->next;
+    }
+    return first;
+}
