@@ -7,6 +7,7 @@
 #define L4VIO_BACKENDS_H
 
 #include "block_backend.h"
+#include "platform.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -14,11 +15,16 @@ extern "C" {
 
 /** How a file is read and written. */
 enum l4vio_file_engine {
-    /** io_uring for what has to wait (reads from the medium, FLUSH, DISCARD, ZERO), pread and pwrite
-     * for the rest; pread and pwrite alone where the kernel has no io_uring. */
+    /** MAP for a memfd that is sealed against shrinking. Otherwise io_uring for what has to wait
+     * (reads from the medium, FLUSH, DISCARD, ZERO), pread and pwrite for the rest; pread and pwrite
+     * alone where the kernel has no io_uring. */
     L4VIO_FILE_ENGINE_AUTO,
     L4VIO_FILE_ENGINE_SYNC,  /**< pread and pwrite for everything. */
     L4VIO_FILE_ENGINE_URING, /**< io_uring for everything, or fail. */
+    /** The file is memory already (tmpfs, memfd) and is mapped: data is copied once, with no system
+     * call. Holes are left alone. If somebody cuts the file short meanwhile, the process gets SIGBUS:
+     * its handler has to call l4vio_file_backend_fault. Only a sealed memfd needs none. */
+    L4VIO_FILE_ENGINE_MAP,
 };
 
 /**
@@ -34,7 +40,7 @@ enum l4vio_file_engine {
  * @retval L4VIO_EACCES not allowed
  * @retval L4VIO_EINVAL size 0 or not a multiple of 512 (value: the size); not a file
  * @retval L4VIO_EBUSY  another process has it open for writing (advisory lock)
- * @retval L4VIO_ENOSYS no io_uring
+ * @retval L4VIO_ENOSYS no io_uring; MAP: not on a tmpfs
  */
 int l4vio_file_backend_open(const char *path, bool read_only, enum l4vio_file_engine engine,
                             struct l4vio_block_backend *backend, struct l4vio_error *error);
@@ -42,9 +48,19 @@ int l4vio_file_backend_open(const char *path, bool read_only, enum l4vio_file_en
 /**
  * Name of the engine in use.
  * @param backend from l4vio_file_backend_open
- * @return "io_uring" or "sync"
+ * @return "map", "io_uring" or "sync"
  */
 const char *l4vio_file_backend_engine(const struct l4vio_block_backend *backend);
+
+/**
+ * For a handler of SIGBUS: the process touched an address that has no memory behind it. If it is of the
+ * image's mapping, the store goes on without the mapping; requests past the new end of the file fail.
+ * May be called in a signal handler. The signal must not be blocked in the threads that use the store.
+ * @param backend from l4vio_file_backend_open
+ * @param address of the fault
+ * @return whether the handler may return; otherwise the fault is not the store's
+ */
+bool l4vio_file_backend_fault(const struct l4vio_block_backend *backend, const void *address);
 
 /**
  * Closes it; all lanes are closed.
@@ -54,6 +70,7 @@ void l4vio_file_backend_close(struct l4vio_block_backend *backend);
 
 /**
  * Makes a store in memory, zeroed; blocks are allocated when first written and released by discard.
+ * Where the system has huge pages, they are allocated by 2 MiB, because that is faster.
  * @param size_bytes multiple of 512
  * @param backend    filled; end it with l4vio_memory_backend_close
  * @param error      filled on failure, may be NULL
@@ -63,15 +80,33 @@ int l4vio_memory_backend_open(uint64_t size_bytes, struct l4vio_block_backend *b
                               struct l4vio_error *error);
 
 /**
- * The store's bytes, for tests.
- * @param backend from l4vio_memory_backend_open
+ * Makes a store of a dataspace that the caller has mapped: its bytes are the image. Data is copied
+ * once, between the dataspace and the memory that a driver shares. Discard gives its pages back where
+ * the system can do that, and clears them where it cannot.
+ *
+ * Nobody may take the memory away while it is served: a dataspace of a platform's
+ * `dataspace_allocate` or `dataspace_map` is safe. Whoever else has it mapped sees the driver's
+ * writes as they come.
+ *
+ * @param dataspace mapped; read now, the memory is borrowed until the store is closed
+ * @param read_only it may be mapped read-only; writes fail
+ * @param backend   filled; end it with l4vio_memory_backend_close
+ * @param error     filled on failure, may be NULL
+ * @return 0, L4VIO_EINVAL (not mapped, size 0 or not a multiple of 512) or L4VIO_ENOMEM
+ */
+int l4vio_dataspace_backend_open(const struct l4vio_dataspace *dataspace, bool read_only,
+                                 struct l4vio_block_backend *backend, struct l4vio_error *error);
+
+/**
+ * The store's bytes.
+ * @param backend from l4vio_memory_backend_open or l4vio_dataspace_backend_open
  * @return first byte
  */
 void *l4vio_memory_backend_bytes(const struct l4vio_block_backend *backend);
 
 /**
- * Frees it.
- * @param backend from l4vio_memory_backend_open
+ * Frees it; a dataspace stays the caller's.
+ * @param backend from l4vio_memory_backend_open or l4vio_dataspace_backend_open
  */
 void l4vio_memory_backend_close(struct l4vio_block_backend *backend);
 

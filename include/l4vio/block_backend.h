@@ -63,7 +63,8 @@ struct l4vio_block_backend_ops {
     int (*lane_open)(void *self, struct l4vio_block_lane **lane, struct l4vio_error *error);
     /** Closes a lane; nothing is in flight on it. */
     void (*lane_close)(void *self, struct l4vio_block_lane *lane);
-    /** Starts an operation; may call `done` before it returns. */
+    /** Starts an operation; may call `done`, of this one or earlier ones, before it returns. `poll`
+     *  follows, at the latest after the last one of a batch. */
     void (*submit)(void *self, struct l4vio_block_lane *lane, struct l4vio_block_io *io);
     /** Optional: sends what was submitted on its way (end of a batch). */
     void (*flush_submissions)(void *self, struct l4vio_block_lane *lane);

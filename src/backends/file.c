@@ -118,13 +118,25 @@ static void find_block_sizes(struct l4vio_file *file, const struct stat *status)
         file->optimal_io_bytes = value;
 }
 
-static const struct l4vio_block_backend_ops *choose_engine(enum l4vio_file_engine engine)
+/* Without a word of the caller's that it can stand a fault, only what cannot fault is mapped. */
+static int choose_engine(struct l4vio_file *file, enum l4vio_file_engine engine,
+                         const struct l4vio_block_backend_ops **ops, struct l4vio_error *error)
 {
+    bool automatic = engine == L4VIO_FILE_ENGINE_AUTO;
+    *ops = &l4vio_file_map_ops;
+    if (engine == L4VIO_FILE_ENGINE_MAP)
+        return l4vio_file_map(file, image_size(file), error);
+    if (automatic && l4vio_file_map_safe(file->fd) &&
+        l4vio_file_map(file, image_size(file), NULL) == L4VIO_OK)
+        return L4VIO_OK;
+    *ops = &l4vio_file_sync_ops;
     if (engine == L4VIO_FILE_ENGINE_SYNC)
-        return &l4vio_file_sync_ops;
+        return L4VIO_OK;
     if (l4vio_file_uring_probe() == L4VIO_OK)
-        return &l4vio_file_uring_ops;
-    return engine == L4VIO_FILE_ENGINE_AUTO ? &l4vio_file_sync_ops : NULL;
+        *ops = &l4vio_file_uring_ops;
+    else if (!automatic)
+        return l4vio_fail(error, L4VIO_ENOSYS, "the kernel does not allow io_uring", 0);
+    return L4VIO_OK;
 }
 
 static int set_up(struct l4vio_file *file, const struct stat *status, struct l4vio_error *error)
@@ -146,9 +158,6 @@ static int set_up(struct l4vio_file *file, const struct stat *status, struct l4v
 int l4vio_file_backend_open(const char *path, bool read_only, enum l4vio_file_engine engine,
                             struct l4vio_block_backend *backend, struct l4vio_error *error)
 {
-    const struct l4vio_block_backend_ops *ops = choose_engine(engine);
-    if (!ops)
-        return l4vio_fail(error, L4VIO_ENOSYS, "the kernel does not allow io_uring", 0);
     struct stat status = {0};
     int fd = open_image(path, read_only, &status, error);
     if (fd < 0)
@@ -162,9 +171,10 @@ int l4vio_file_backend_open(const char *path, bool read_only, enum l4vio_file_en
     file->read_only = read_only;
     file->block_device = S_ISBLK(status.st_mode);
     file->automatic = engine == L4VIO_FILE_ENGINE_AUTO;
-    int result = set_up(file, &status, error);
-    backend->ops = ops;
     backend->self = file;
+    int result = set_up(file, &status, error);
+    if (result == L4VIO_OK)
+        result = choose_engine(file, engine, &backend->ops, error);
     if (result != L4VIO_OK)
         l4vio_file_backend_close(backend);
     return result;
@@ -186,6 +196,8 @@ void l4vio_file_info(void *self, struct l4vio_block_backend_info *info)
 
 const char *l4vio_file_backend_engine(const struct l4vio_block_backend *backend)
 {
+    if (backend->ops == &l4vio_file_map_ops)
+        return "map";
     return backend->ops == &l4vio_file_uring_ops ? "io_uring" : "sync";
 }
 
@@ -194,6 +206,7 @@ void l4vio_file_backend_close(struct l4vio_block_backend *backend)
     struct l4vio_file *file = backend->self;
     if (!file)
         return;
+    l4vio_file_unmap(file);
     close(file->fd);
     free(file);
     backend->self = NULL;

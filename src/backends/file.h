@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the two engines of the file store share. */
+/* What the engines of the file store share. */
 #ifndef L4VIO_BACKENDS_FILE_H
 #define L4VIO_BACKENDS_FILE_H
 
@@ -22,16 +22,28 @@ struct l4vio_file {
     int flush_error;           /* Atomic: see l4vio_file_flush_result. */
     uint32_t block_bytes;      /* Preferred. */
     uint32_t optimal_io_bytes; /* 0: unknown. */
+    unsigned char *map;        /* file_map.c: the image, or NULL. */
+    uint64_t map_bytes;        /* Its size. */
+    uint8_t *chunks;           /* Atomic: what is known of each of its chunks. */
+    int map_lost;              /* Atomic: no longer to be used. */
 };
 
-/* The two engines. */
+/* The engines. */
+extern const struct l4vio_block_backend_ops l4vio_file_map_ops;
 extern const struct l4vio_block_backend_ops l4vio_file_sync_ops;
 extern const struct l4vio_block_backend_ops l4vio_file_uring_ops;
 
 /* Whether a ring can be had; L4VIO_OK or L4VIO_ENOSYS. */
 int l4vio_file_uring_probe(void);
 
-/* struct l4vio_block_backend_ops.info of both. */
+/* Whether nobody can cut the file short, and to touch its memory cannot fail otherwise. */
+bool l4vio_file_map_safe(int fd);
+
+/* Maps an open image. L4VIO_ENOSYS: it is not memory. l4vio_file_unmap also after a failure. */
+int l4vio_file_map(struct l4vio_file *file, uint64_t size_bytes, struct l4vio_error *error);
+void l4vio_file_unmap(struct l4vio_file *file);
+
+/* struct l4vio_block_backend_ops.info of all. */
 void l4vio_file_info(void *self, struct l4vio_block_backend_info *info);
 
 /* Does an operation now, from where `progress_bytes` says; returns 0 or a negative code. */

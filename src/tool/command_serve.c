@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tool/image_fault.h"
 #include "tool/report.h"
 #include "tool/signals.h"
 #include "tool/tool.h"
@@ -115,7 +116,7 @@ static const struct option options[] = {
     {.kind = OPTION_TEXT,
      .name = "engine",
      .argument = "NAME",
-     .help = "how to read an image: auto, sync, io_uring [auto]",
+     .help = "how to read an image: auto, map, sync, io_uring [auto]",
      .target = &settings.engine},
     {.kind = OPTION_POLL,
      .name = "poll",
@@ -205,6 +206,11 @@ static int image_failed(int code, const struct l4vio_error *error)
                         "sides would share it",
                         settings.image);
     case L4VIO_ENOSYS:
+        if (strcmp(settings.engine, "map") == 0)
+            return complain(TOOL_FAILED,
+                            "%s is not on a tmpfs and cannot be mapped; use --engine "
+                            "auto",
+                            settings.image);
         return complain(TOOL_FAILED, "this kernel has no io_uring; use --engine auto or sync");
     case L4VIO_EINVAL:
         if (stat(settings.image, &status) == 0 && !S_ISREG(status.st_mode) &&
@@ -225,10 +231,36 @@ static int image_failed(int code, const struct l4vio_error *error)
     return complain(TOOL_FAILED, "cannot serve %s: %s", settings.image, text);
 }
 
+static const struct engine {
+    const char *name;
+    enum l4vio_file_engine engine;
+} engines[] = {
+    {"auto", L4VIO_FILE_ENGINE_AUTO},
+    {"map", L4VIO_FILE_ENGINE_MAP},
+    {"sync", L4VIO_FILE_ENGINE_SYNC},
+    {"io_uring", L4VIO_FILE_ENGINE_URING},
+};
+
+/* Since faults are caught here, whatever is memory can be mapped without being asked for. */
+static int open_image(const struct engine *engine, struct l4vio_block_backend *backend)
+{
+    struct l4vio_error error = {0};
+    int result = L4VIO_ENOSYS;
+    if (engine->engine == L4VIO_FILE_ENGINE_AUTO)
+        result = l4vio_file_backend_open(settings.image, settings.read_only, L4VIO_FILE_ENGINE_MAP,
+                                         backend, &error);
+    if (result == L4VIO_ENOSYS)
+        result = l4vio_file_backend_open(settings.image, settings.read_only, engine->engine,
+                                         backend, &error);
+    if (result < 0)
+        return image_failed(result, &error);
+    image_fault_guard(backend);
+    return TOOL_OK;
+}
+
 static int open_store(struct l4vio_block_backend *backend)
 {
     struct l4vio_error error = {0};
-    enum l4vio_file_engine engine = L4VIO_FILE_ENGINE_AUTO;
     char size[VALUE_TEXT_BYTES];
     if (!settings.image) {
         if (l4vio_memory_backend_open(settings.ram_bytes, backend, &error) < 0) {
@@ -237,21 +269,16 @@ static int open_store(struct l4vio_block_backend *backend)
         }
         return TOOL_OK;
     }
-    if (strcmp(settings.engine, "sync") == 0)
-        engine = L4VIO_FILE_ENGINE_SYNC;
-    else if (strcmp(settings.engine, "io_uring") == 0)
-        engine = L4VIO_FILE_ENGINE_URING;
-    else if (strcmp(settings.engine, "auto") != 0) {
-        complain(TOOL_USAGE, "--engine: '%s' is not auto, sync or io_uring", settings.engine);
-        return TOOL_USAGE;
-    }
-    int result =
-        l4vio_file_backend_open(settings.image, settings.read_only, engine, backend, &error);
-    return result < 0 ? image_failed(result, &error) : TOOL_OK;
+    for (unsigned i = 0; i < sizeof engines / sizeof engines[0]; ++i)
+        if (strcmp(settings.engine, engines[i].name) == 0)
+            return open_image(&engines[i], backend);
+    return complain(TOOL_USAGE, "--engine: '%s' is not auto, map, sync or io_uring",
+                    settings.engine);
 }
 
 static void close_store(struct l4vio_block_backend *backend)
 {
+    image_fault_guard(NULL);
     if (settings.image)
         l4vio_file_backend_close(backend);
     else

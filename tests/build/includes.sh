@@ -48,7 +48,7 @@ check src/transports/loopback "$both|$memory"
 check src/platforms/loopback "$both|$memory"
 check src/transports/l4_unix "$both|$(public 'l4_unix|linux|service|spin|wire/l4_unix')|$memory|src/platforms/linux/.*|src/transports/l4_unix/.*"
 check src/platforms/linux "$(public 'error|linux|platform')|src/platforms/linux/.*"
-check src/backends "$ring|$(public 'backends|block_backend|device_(memory|queue)')|src/backends/.*"
+check src/backends "$ring|$(public 'backends|block_backend|device_(memory|queue)|platform')|src/backends/.*"
 check src/host "include/l4vio/.*|$memory|src/host/.*"
 check src/tool 'include/l4vio/.*|src/tool/.*'
 

@@ -41,18 +41,23 @@ serve s --ram 1M
 succeed block id l4:s
 
 # An image that becomes shorter: an I/O error for the client, not the end of the server.
-for engine in sync auto; do
+shared=$(mktemp -d /dev/shm/l4vio-test-XXXXXX) || shared=
+[ -z "$shared" ] || cleanups+=("rm -rf $shared")
+for engine in sync auto map; do
+    cut=cut.img
+    [ "$engine" != map ] || cut=$shared/cut.img
+    [ "$engine" != map ] || [ -n "$shared" ] || continue
     random_file start 1M
-    cp start cut.img
-    truncate -s 64M cut.img
-    serve "cut-$engine" --image cut.img --engine "$engine"
+    { cat start; head -c 63M /dev/zero; } >"$cut"
+    serve "cut-$engine" --image "$cut" --engine "$engine" --threads
+    succeed block verify "l4:cut-$engine" "$cut" # What is mapped is known as full from here on.
     mkfifo slow
     "$L4VIO" block copy "l4:cut-$engine" - >slow 2>reader.err &
     reader=$!
     started+=("$reader")
     exec 5<slow
     head -c 65536 <&5 >/dev/null
-    truncate -s 1M cut.img
+    truncate -s 1M "$cut"
     cat <&5 >/dev/null
     exec 5<&-
     rm slow

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,15 +21,27 @@
 #define IN_FLIGHT  300
 
 /* The tmpfs of /dev/shm cannot zero a range by itself: there the stores write zeroes. */
-enum kind { MEMORY, FILE_SYNC, FILE_AUTO, FILE_URING, TMPFS_SYNC, TMPFS_URING };
+enum kind {
+    MEMORY,
+    DATASPACE,
+    FILE_SYNC,
+    FILE_AUTO,
+    FILE_URING,
+    TMPFS_SYNC,
+    TMPFS_URING,
+    TMPFS_MAP
+};
 
 struct fixture {
     struct l4vio_block_backend store;
     struct l4vio_block_lane *lane;
     char path[64];
+    struct l4vio_dataspace dataspace;
 };
 
 static const enum kind kind_memory = MEMORY;
+static const enum kind kind_dataspace = DATASPACE;
+static const enum kind kind_tmpfs_map = TMPFS_MAP;
 static const enum kind kind_sync = FILE_SYNC;
 static const enum kind kind_auto = FILE_AUTO;
 static const enum kind kind_uring = FILE_URING;
@@ -50,16 +63,31 @@ static int make_image(const char *folder, char *path, size_t path_bytes, off_t s
     return close(fd);
 }
 
+/* One that does not begin where a page does. */
+static int open_dataspace(struct fixture *fixture)
+{
+    unsigned char *base =
+        mmap(NULL, SIZE_BYTES + 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (base == MAP_FAILED)
+        return -1;
+    fixture->dataspace = (struct l4vio_dataspace){base + 512, SIZE_BYTES, L4VIO_NO_HANDLE};
+    return l4vio_dataspace_backend_open(&fixture->dataspace, false, &fixture->store, NULL);
+}
+
 static int open_store(struct fixture *fixture, enum kind kind)
 {
-    bool tmpfs = kind == TMPFS_SYNC || kind == TMPFS_URING;
+    bool tmpfs = kind >= TMPFS_SYNC;
     enum l4vio_file_engine engine = L4VIO_FILE_ENGINE_URING;
     if (kind == FILE_SYNC || kind == TMPFS_SYNC)
         engine = L4VIO_FILE_ENGINE_SYNC;
     if (kind == FILE_AUTO)
         engine = L4VIO_FILE_ENGINE_AUTO;
+    if (kind == TMPFS_MAP)
+        engine = L4VIO_FILE_ENGINE_MAP;
     if (kind == MEMORY)
         return l4vio_memory_backend_open(SIZE_BYTES, &fixture->store, NULL);
+    if (kind == DATASPACE)
+        return open_dataspace(fixture);
     if (make_image(tmpfs ? "/dev/shm" : usual_folder(), fixture->path, sizeof(fixture->path),
                    (off_t)SIZE_BYTES) != 0)
         return tmpfs ? L4VIO_ENOSYS : -1;
@@ -91,6 +119,8 @@ static int tear_down(void **state)
     }
     if (fixture->path[0])
         unlink(fixture->path);
+    if (fixture->dataspace.base)
+        munmap((unsigned char *)fixture->dataspace.base - 512, SIZE_BYTES + 4096);
     free(fixture);
     return 0;
 }
@@ -349,21 +379,26 @@ static void second_writer_is_refused(void **state)
         L4VIO_EBUSY);
 }
 
+static enum l4vio_file_engine engine_of(const struct l4vio_block_backend *store)
+{
+    const char *name = l4vio_file_backend_engine(store);
+    if (strcmp(name, "map") == 0)
+        return L4VIO_FILE_ENGINE_MAP;
+    return strcmp(name, "sync") == 0 ? L4VIO_FILE_ENGINE_SYNC : L4VIO_FILE_ENGINE_URING;
+}
+
 static void read_only_store_refuses_to_write(void **state)
 {
     struct fixture *fixture = get(state);
     struct l4vio_block_backend first = fixture->store;
     struct fixture readers[2] = {0};
-    bool uring = first.ops->poll != NULL;
+    enum l4vio_file_engine engine = engine_of(&first);
     unsigned char data[512] = {0};
     l4vio_file_backend_close(&first);
     first.ops = fixture->store.ops;
     for (unsigned i = 0; i < 2; i++) {
         assert_int_equal(
-            l4vio_file_backend_open(fixture->path, true,
-                                    uring ? L4VIO_FILE_ENGINE_URING : L4VIO_FILE_ENGINE_SYNC,
-                                    &readers[i].store, NULL),
-            0);
+            l4vio_file_backend_open(fixture->path, true, engine, &readers[i].store, NULL), 0);
         struct l4vio_block_backend_info info;
         readers[i].store.ops->info(readers[i].store.self, &info);
         assert_true(info.read_only);
@@ -379,11 +414,8 @@ static void read_only_store_refuses_to_write(void **state)
         readers[i].store.ops->lane_close(readers[i].store.self, readers[i].lane);
         l4vio_file_backend_close(&readers[i].store);
     }
-    assert_int_equal(
-        l4vio_file_backend_open(fixture->path, false,
-                                uring ? L4VIO_FILE_ENGINE_URING : L4VIO_FILE_ENGINE_SYNC,
-                                &fixture->store, NULL),
-        0);
+    assert_int_equal(l4vio_file_backend_open(fixture->path, false, engine, &fixture->store, NULL),
+                     0);
 }
 
 static void lane_handle_becomes_readable(void **state)
@@ -466,8 +498,9 @@ static void paths_that_are_no_image_are_refused(void **state)
 static void engine_is_named(void **state)
 {
     struct fixture *fixture = get(state);
-    assert_string_equal(l4vio_file_backend_engine(&fixture->store),
-                        fixture->store.ops->poll ? "io_uring" : "sync");
+    const struct l4vio_block_backend_ops *ops = fixture->store.ops;
+    const char *name = ops->lane_handle ? "io_uring" : ops->poll ? "map" : "sync";
+    assert_string_equal(l4vio_file_backend_engine(&fixture->store), name);
 }
 
 #define CASE(test, kind)                                                          \
@@ -475,8 +508,9 @@ static void engine_is_named(void **state)
 #test "_" #kind, test, set_up, tear_down, (void *)(uintptr_t)&kind_##kind \
     }
 #define TMPFS(test) CASE(test, tmpfs_sync), CASE(test, tmpfs_uring)
+#define MAP(test)   CASE(test, tmpfs_map)
 #define FILES(test) CASE(test, sync), CASE(test, auto), CASE(test, uring)
-#define ALL(test)   CASE(test, memory), FILES(test)
+#define ALL(test)   CASE(test, memory), CASE(test, dataspace), FILES(test), MAP(test)
 
 int main(void)
 {
@@ -494,11 +528,16 @@ int main(void)
         ALL(info_tells_size_and_blocks),
         FILES(truncated_image_is_an_io_error),
         FILES(written_data_is_in_the_file),
+        MAP(written_data_is_in_the_file),
         FILES(discard_releases_blocks),
+        MAP(discard_releases_blocks),
         FILES(second_writer_is_refused),
+        MAP(second_writer_is_refused),
         FILES(read_only_store_refuses_to_write),
+        MAP(read_only_store_refuses_to_write),
         CASE(lane_handle_becomes_readable, uring),
         FILES(engine_is_named),
+        MAP(engine_is_named),
         cmocka_unit_test(odd_sizes_are_refused_with_the_value),
         cmocka_unit_test(paths_that_are_no_image_are_refused),
     };

@@ -331,12 +331,16 @@ static void *worker_main(void *argument)
     return NULL;
 }
 
-/* Signals are for the threads of the program. */
+/* Signals are for the threads of the program; a fault is its own thread's, or ends the process. */
 static int start_thread(struct l4vio_worker *worker, struct l4vio_error *error)
 {
     sigset_t all, old;
 
     sigfillset(&all);
+    sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGSEGV);
+    sigdelset(&all, SIGFPE);
+    sigdelset(&all, SIGILL);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     int code = pthread_create(&worker->thread, NULL, worker_main, worker);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
