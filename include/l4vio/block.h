@@ -109,12 +109,16 @@ struct l4vio_block_info {
 
 /** How to set a block driver up. Zero what is not used. */
 struct l4vio_block_config {
-    struct l4vio_driver_config driver; /**< Transport, platform, timeouts; the block driver fills in
-                                            device_id, dependencies, and adds its features to
-                                            `allowed` if that is empty. */
-    uint16_t queue_count;              /**< Queues wanted; 0: 1. Fewer if the device has fewer. */
-    uint16_t queue_size;        /**< Entries wanted; 0: 128. Fewer if the device allows fewer. */
-    struct l4vio_queue *queues; /**< `queue_count` queues, caller-owned. */
+    /**
+     * Transport, platform, timeouts; the block driver fills in device_id and dependencies. If `allowed`
+     * is empty, it is made l4vio_block_features with l4vio_block_ring_features; what is `required` is
+     * added to it.
+     */
+    struct l4vio_driver_config driver;
+    uint16_t queue_count; /**< Queues wanted; 0: 1. Fewer if the device has fewer. */
+    uint16_t queue_size;  /**< Entries wanted; 0: 128. Fewer if the device allows fewer, or if it
+                                     is not a power of two and the ring is split. */
+    struct l4vio_queue *queues;     /**< `queue_count` queues, caller-owned. */
     struct l4vio_queue_slot *slots; /**< `queue_count * queue_size` records, caller-owned. */
     bool one_notification; /**< All queues share index 0 (the seed's way); else queue q uses
                                             index q + 1 where driver.notifications has room for it. */
@@ -131,15 +135,24 @@ struct l4vio_block {
     uint16_t part_buffers_max;       /**< Data buffers per part. */
     struct l4vio_region ring_region; /**< Memory of all rings. */
     struct l4vio_block_request *waiting[L4VIO_BLOCK_QUEUES_MAX]; /**< Parts that found no room. */
-    bool stopping;        /**< Requests are being finished with L4VIO_ECANCELED. */
-    uint64_t reserved[8]; /**< Room to grow. */
+    bool stopping; /**< Requests are being finished with L4VIO_ECANCELED. */
+    bool resetting[L4VIO_BLOCK_QUEUES_MAX]; /**< The same, of one queue. */
+    uint64_t reserved[8];                   /**< Room to grow. */
 };
 
 /**
- * Features that the block driver implements.
+ * Features of the class that the block driver implements. Of the rings it implements all of
+ * l4vio_ring_features.
  * @param features filled
  */
 void l4vio_block_features(struct l4vio_features *features);
+
+/**
+ * Ring features that the block driver accepts unless told otherwise: those that make it faster, or cost
+ * nothing (docs/performance.md).
+ * @param features filled
+ */
+void l4vio_block_ring_features(struct l4vio_features *features);
 
 /**
  * Connects and sets everything up to DRIVER_OK: allocates and registers ring memory, reads the
@@ -285,6 +298,26 @@ int l4vio_block_get_writeback(struct l4vio_block *block);
  * @return 0 or as l4vio_driver_reset, l4vio_driver_restart
  */
 int l4vio_block_recover(struct l4vio_block *block, struct l4vio_error *error);
+
+/**
+ * Resets one queue and starts it again while the others go on, e.g. to take back requests that a slow
+ * store does not finish: every request in flight on it is finished with L4VIO_ECANCELED (`done` is called
+ * and may submit again once this returns: until then submitting gives L4VIO_EAGAIN). Waits until the
+ * device has let go of the queue's memory, at most the time for a control call.
+ *
+ * Called by the queue's thread; the others need not stop.
+ * @param block set up
+ * @param queue queue
+ * @param error filled on failure, may be NULL
+ * @retval L4VIO_OK        it runs again, empty
+ * @retval L4VIO_ERANGE    no such queue
+ * @retval L4VIO_EBUSY     called while requests are being cancelled
+ * @retval L4VIO_ENOSYS    the device cannot: l4vio_block_recover
+ * @retval L4VIO_ETIMEDOUT the device did not confirm: nothing was taken back, try again
+ * @return else as l4vio_driver_reset_queue or, with the requests finished but the queue not running,
+ *         l4vio_driver_attach_queue
+ */
+int l4vio_block_reset_queue(struct l4vio_block *block, uint32_t queue, struct l4vio_error *error);
 
 /**
  * Disconnects; requests in flight are finished with L4VIO_ECANCELED. Safe to call twice.

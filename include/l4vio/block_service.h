@@ -27,7 +27,10 @@ struct l4vio_block_service_config {
     unsigned requests_per_client;       /**< In work at once, shared out among the queues, each of
                                              which gets at least 1 and at most 128 [512]. */
     struct l4vio_features refused;      /**< Features not to offer. */
-    uint64_t reserved[4];               /**< 0. */
+    /** Features of l4vio_ring_features to offer besides the usual ones. */
+    struct l4vio_features added;
+    struct l4vio_features required; /**< Features that a driver must accept. */
+    uint64_t reserved[4];           /**< 0. */
 };
 
 /**
@@ -36,7 +39,8 @@ struct l4vio_block_service_config {
  * @param service filled, to put into the server's configuration; end it with l4vio_block_service_close
  * @param error   filled on failure, may be NULL
  * @retval L4VIO_OK     made
- * @retval L4VIO_EINVAL no store, identity text too long, counts out of range
+ * @retval L4VIO_EINVAL no store, identity text too long, counts out of range, `added` or `required` what
+ *                      cannot be offered
  * @retval L4VIO_ENOMEM out of memory
  */
 int l4vio_block_service_open(const struct l4vio_block_service_config *config,

@@ -96,11 +96,16 @@ struct l4vio_device_queue_state {
 struct l4vio_device_config {
     uint32_t device_id; /**< VIRTIO_ID_ number. */
     uint32_t vendor_id; /**< Vendor; 0: L4VIO_VENDOR_L4RE. */
-    struct l4vio_features
-        offered; /**< Features of the class, and of l4vio_ring_features; VERSION_1 is
-                                            added, what the port cannot carry is taken off. */
-    struct l4vio_features required; /**< Offered bits that a driver must accept, or FEATURES_OK is
-                                             refused (e.g. ACCESS_PLATFORM: clause V-6.2-4). */
+    /**
+     * Features of the class, and of l4vio_ring_features; VERSION_1 is added, what the port cannot
+     * carry is taken off.
+     */
+    struct l4vio_features offered;
+    /**
+     * Offered bits that a driver must accept, or FEATURES_OK is refused (e.g. ACCESS_PLATFORM:
+     * clause V-6.2-4).
+     */
+    struct l4vio_features required;
     const struct l4vio_feature_dependency *dependencies; /**< Rules of the class, or NULL. */
     unsigned dependency_count;                           /**< Number of rules. */
     struct l4vio_device_queue_state *queues;             /**< Caller-owned. */

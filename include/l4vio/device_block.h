@@ -97,9 +97,14 @@ struct l4vio_device_block_config {
     struct l4vio_device_block_request *requests;   /**< `queue_count * requests_per_queue`. */
     unsigned requests_per_queue;                   /**< Requests in work per queue: at least 1. */
     struct l4vio_features refused;                 /**< Features not to offer. */
-    struct l4vio_device_region *regions;           /**< See device.h. */
-    unsigned region_count;                         /**< See device.h. */
-    uint64_t mapped_bytes_max;                     /**< See device.h. */
+    /** Features of l4vio_ring_features to offer besides the usual ones. */
+    struct l4vio_features added;
+    struct l4vio_features required; /**< Features that a driver must accept: see device.h. */
+    /** `queue_count * queue_size_max`, caller-owned; NULL: IN_ORDER is not offered. */
+    struct l4vio_device_queue_slot *queue_slots;
+    struct l4vio_device_region *regions; /**< See device.h. */
+    unsigned region_count;               /**< See device.h. */
+    uint64_t mapped_bytes_max;           /**< See device.h. */
     void (*release_region)(void *self,
                            const struct l4vio_device_region *region); /**< See device.h. */
     void *release_self;                                               /**< See device.h. */
@@ -123,7 +128,8 @@ struct l4vio_device_block {
  * @param block  caller-allocated
  * @param config copied; what it points to is borrowed
  * @param error  filled on failure, may be NULL
- * @return 0 or L4VIO_EINVAL (store size not a multiple of 512, counts of 0, limits out of range)
+ * @return 0 or L4VIO_EINVAL (store size not a multiple of 512, counts of 0, limits out of range, `added`
+ *         what there is not, `required` what is not offered)
  */
 int l4vio_device_block_init(struct l4vio_device_block *block,
                             const struct l4vio_device_block_config *config,

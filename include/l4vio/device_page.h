@@ -48,7 +48,8 @@ struct l4vio_device_page {
  * @param page   caller-allocated
  * @param config copied
  * @param error  filled on failure, may be NULL
- * @return 0, L4VIO_EINVAL (page not aligned, too few notification indexes), or L4VIO_E2BIG if the queues do not fit into the page (about 93 do)
+ * @return 0, L4VIO_EINVAL (page not aligned, too few notification indexes, a required feature that the port
+ *         does not carry), or L4VIO_E2BIG if the queues do not fit into the page (about 93 do)
  */
 int l4vio_device_page_init(struct l4vio_device_page *page,
                            const struct l4vio_device_page_config *config,

@@ -89,9 +89,9 @@ struct l4vio_driver_config {
      * queues before the features are settled.
      */
     struct l4vio_features allowed;
-    struct l4vio_features refused;  /**< Bits to leave out even so. */
-    struct l4vio_features required; /**< Bits without which the driver gives up: see
-                                             l4vio_driver_negotiate. VERSION_1 always is. */
+    struct l4vio_features refused; /**< Bits to leave out even so. */
+    /** Bits without which the driver gives up: see l4vio_driver_negotiate. VERSION_1 always is. */
+    struct l4vio_features required;
     const struct l4vio_feature_dependency *dependencies; /**< Rules of the class, or NULL. */
     unsigned dependency_count;                           /**< Number of rules. */
     bool unmanaged_notifications; /**< The caller binds its own objects (the seed's

@@ -356,13 +356,24 @@ bool l4vio_queue_device_disarmed(const struct l4vio_queue *queue);
 int l4vio_queue_detach(struct l4vio_queue *queue, void **cookies, unsigned max);
 
 /**
- * Free entries: a request of up to that many buffers fits now.
+ * Free entries: a request of up to that many l4vio_queue_entries fits now.
  * @param queue the queue
  * @return entries
  */
 static inline unsigned l4vio_queue_room(const struct l4vio_queue *queue)
 {
     return queue->size - (uint32_t)(queue->avail_index - queue->used_index) - queue->extra_entries;
+}
+
+/**
+ * Entries of the ring that a request takes: one if it goes into an indirect table, else one per buffer.
+ * @param queue   the queue, of the buffer level
+ * @param buffers of the request, at least 1
+ * @return entries
+ */
+static inline unsigned l4vio_queue_entries(const struct l4vio_queue *queue, unsigned buffers)
+{
+    return queue->indirect.memory && buffers <= queue->indirect.entries ? 1 : buffers;
 }
 
 /**

@@ -37,8 +37,12 @@ struct l4vio_session_options {
     uint16_t queue_size;  /**< Entries wanted; 0: 128. Fewer if the device allows fewer. */
     uint64_t timeout_ns;  /**< For connecting and for each control call; 0: 5 s. */
     uint64_t spin_ns;     /**< Time to look at a ring before sleeping; see spin.h. */
-    enum l4vio_spin_mode spin_mode;  /**< How to use it; 0 and 0: sleep at once. */
-    struct l4vio_features refused;   /**< Features not to accept. */
+    enum l4vio_spin_mode spin_mode; /**< How to use it; 0 and 0: sleep at once. */
+    struct l4vio_features refused;  /**< Features not to accept. */
+    /**
+     * Features without which opening fails. Ring features among them are accepted besides the usual ones.
+     */
+    struct l4vio_features required;
     const struct l4vio_trace *trace; /**< Trace hook, or NULL. */
     uint64_t reserved[4];            /**< 0. */
 };

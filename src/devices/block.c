@@ -52,12 +52,29 @@ static const struct l4vio_device_ops block_ops = {
     .reset = reset,
 };
 
+/*
+ * Ring features that cost nothing where a driver does not accept them. ORDER_PLATFORM is not among them:
+ * this device is a CPU's program.
+ */
+static struct l4vio_features ring_features(const struct l4vio_device_block *block)
+{
+    struct l4vio_features offered = {0};
+    static const uint8_t usual[] = {L4VIO_F_INDIRECT_DESC, L4VIO_F_ACCESS_PLATFORM,
+                                    L4VIO_F_NOTIFICATION_DATA, L4VIO_F_RING_RESET};
+    for (unsigned i = 0; i < sizeof(usual); i++)
+        l4vio_features_set(&offered, usual[i]);
+    offered = l4vio_features_or(&offered, &block->config.added);
+    if (!block->config.queue_slots)
+        l4vio_features_clear(&offered, L4VIO_F_IN_ORDER);
+    return offered;
+}
+
 static struct l4vio_features features(const struct l4vio_device_block *block,
                                       const struct l4vio_block_backend_info *info)
 {
-    struct l4vio_features offered = {0};
+    struct l4vio_features offered = ring_features(block);
     static const uint8_t always[] = {
-        L4VIO_F_INDIRECT_DESC, VIRTIO_BLK_F_SEG_MAX,    VIRTIO_BLK_F_BLK_SIZE, VIRTIO_BLK_F_FLUSH,
+        VIRTIO_BLK_F_SEG_MAX,  VIRTIO_BLK_F_BLK_SIZE,   VIRTIO_BLK_F_FLUSH,
         VIRTIO_BLK_F_TOPOLOGY, VIRTIO_BLK_F_CONFIG_WCE, VIRTIO_BLK_F_MQ,
     };
     for (unsigned i = 0; i < sizeof(always); i++)
@@ -139,6 +156,11 @@ static int check_config(const struct l4vio_device_block_config *config,
     if (config->segments_max > L4VIO_DEVICE_BLOCK_SEGMENTS_MAX)
         return l4vio_fail(error, L4VIO_EINVAL, "more segments than a request has",
                           config->segments_max);
+    struct l4vio_features ring;
+    l4vio_ring_features(&ring);
+    ring = l4vio_features_minus(&config->added, &ring);
+    if (!l4vio_features_empty(&ring))
+        return l4vio_fail(error, L4VIO_EINVAL, "an added feature that is none of the rings'", 0);
     if (config->size_max_bytes % SECTOR_BYTES)
         return l4vio_fail(error, L4VIO_EINVAL, "size_max is not a multiple of 512 bytes",
                           config->size_max_bytes);
@@ -166,9 +188,11 @@ int l4vio_device_block_init(struct l4vio_device_block *block,
     struct l4vio_device_config device = {
         .device_id = VIRTIO_ID_BLOCK,
         .offered = offered,
+        .required = config->required,
         .queues = config->queue_states,
         .queue_count = config->queue_count,
         .queue_size_max = config->queue_size_max ? config->queue_size_max : QUEUE_SIZE_USUAL,
+        .queue_slots = config->queue_slots,
         .config = (uint8_t *)&block->blk_config,
         .config_bytes = sizeof(block->blk_config),
         .regions = config->regions,

@@ -148,6 +148,10 @@ int l4vio_device_page_init(struct l4vio_device_page *page,
     if (config->kick_per_queue && config->notification_count < device->config.queue_count)
         return l4vio_fail(error, L4VIO_EINVAL, "fewer notification indexes than queues",
                           config->notification_count);
+    if (!config->carries_kick_data &&
+        l4vio_features_has(&device->config.required, L4VIO_F_NOTIFICATION_DATA))
+        return l4vio_fail(error, L4VIO_EINVAL,
+                          "NOTIFICATION_DATA is required, and this port does not carry it", 0);
 
     uint64_t offset =
         (L4VIO_PAGE_CONFIG_OFFSET + (uint64_t)device->config.config_bytes + 7u) & ~UINT64_C(7);

@@ -63,7 +63,7 @@ int l4vio_block_add(struct l4vio_block *block, uint32_t queue, struct l4vio_bloc
         return l4vio_fail(error, L4VIO_EBUSY, "the request is in flight", 0);
     if (!request->shared_region)
         return l4vio_fail(error, L4VIO_EINVAL, "a request without shared part", 0);
-    if (block->stopping)
+    if (block->stopping || block->resetting[queue])
         return l4vio_fail(error, L4VIO_EAGAIN, "requests are being cancelled", 0);
     if (!l4vio_queue_ready(&block->queues[queue]))
         return l4vio_fail(error, L4VIO_EIO, "the device does not run", 0);
@@ -220,19 +220,25 @@ int l4vio_block_poll(struct l4vio_block *block, uint32_t queue, unsigned max)
     return finished || result >= 0 ? finished : result;
 }
 
+void l4vio_block_cancel_queue(struct l4vio_block *block, uint32_t queue)
+{
+    struct l4vio_block_request *request;
+    void *cookie;
+    block->resetting[queue] = true;
+    while (l4vio_queue_detach(&block->queues[queue], &cookie, 1) > 0)
+        finish(cookie, L4VIO_ECANCELED);
+    while ((request = waiting_first(block, queue))) {
+        waiting_remove_first(block, queue);
+        finish(request, L4VIO_ECANCELED);
+    }
+    block->resetting[queue] = false;
+}
+
 void l4vio_block_cancel(struct l4vio_block *block)
 {
     block->stopping = true;
-    for (uint32_t queue = 0; queue < block->queue_count; queue++) {
-        struct l4vio_block_request *request;
-        void *cookie;
-        while (l4vio_queue_detach(&block->queues[queue], &cookie, 1) > 0)
-            finish(cookie, L4VIO_ECANCELED);
-        while ((request = waiting_first(block, queue))) {
-            waiting_remove_first(block, queue);
-            finish(request, L4VIO_ECANCELED);
-        }
-    }
+    for (uint32_t queue = 0; queue < block->queue_count; queue++)
+        l4vio_block_cancel_queue(block, queue);
     block->stopping = false;
 }
 

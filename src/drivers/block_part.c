@@ -322,12 +322,12 @@ int l4vio_block_add_part(struct l4vio_block *block, struct l4vio_block_request *
     struct l4vio_buffer buffers[BLOCK_BUFFERS_MAX];
     struct cut cut;
 
-    if (l4vio_queue_room(queue) < BLOCK_EXTRA_BUFFERS)
+    if (l4vio_queue_room(queue) < l4vio_queue_entries(queue, BLOCK_EXTRA_BUFFERS))
         return l4vio_fail(error, L4VIO_EAGAIN, "no room in the queue", 0);
     int result = gather(block, request, buffers + 1, &cut, error);
     if (result < 0)
         return result;
-    if (l4vio_queue_room(queue) < cut.count + BLOCK_EXTRA_BUFFERS)
+    if (l4vio_queue_room(queue) < l4vio_queue_entries(queue, cut.count + BLOCK_EXTRA_BUFFERS))
         return l4vio_fail(error, L4VIO_EAGAIN, "no room in the queue", l4vio_queue_room(queue));
 
     /* B1: what the device fills is writable, what it looks at is readable. */

@@ -48,6 +48,8 @@ bool l4vio_block_all_added(const struct l4vio_block_request *request);
 
 /* After a reset or the end of the connection: finishes everything with L4VIO_ECANCELED. */
 void l4vio_block_cancel(struct l4vio_block *block);
+/* The same for one queue that was reset. */
+void l4vio_block_cancel_queue(struct l4vio_block *block, uint32_t queue);
 
 /* block_wait.c */
 

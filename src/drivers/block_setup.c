@@ -10,6 +10,8 @@
 
 #define BLOCK_QUEUE_SIZE_DEFAULT 128u
 #define RING_ALIGN_BYTES         64u
+/* Indirect tables of one queue take no more, however many entries it has. */
+#define TABLE_BYTES_MAX (UINT32_C(4) << 20)
 /* Feature bits 0 to 23 are those of the device class (VIRTIO 1.4, section 2.2). */
 #define CLASS_FEATURES UINT32_C(0x00ffffff)
 
@@ -18,20 +20,31 @@ static const struct l4vio_feature_dependency block_dependencies[] = {
     {VIRTIO_BLK_F_CONFIG_WCE, VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_F_FLUSH},
 };
 
+void l4vio_block_ring_features(struct l4vio_features *features)
+{
+    static const uint8_t bits[] = {L4VIO_F_ACCESS_PLATFORM, L4VIO_F_RING_RESET};
+
+    *features = (struct l4vio_features){{0}};
+    for (unsigned i = 0; i < sizeof(bits); i++)
+        l4vio_features_set(features, bits[i]);
+}
+
 static void set_features(struct l4vio_driver_config *config)
 {
-    struct l4vio_features ours;
+    struct l4vio_features ours, ring;
 
     l4vio_block_features(&ours);
+    l4vio_block_ring_features(&ring);
     if (l4vio_features_empty(&config->allowed))
-        config->allowed = ours;
+        config->allowed = l4vio_features_or(&ours, &ring);
+    config->allowed = l4vio_features_or(&config->allowed, &config->required);
     /* What the class driver does not implement cannot be allowed by anybody. */
     config->allowed.word[0] &= ours.word[0] | ~CLASS_FEATURES;
     config->dependencies = block_dependencies;
     config->dependency_count = sizeof(block_dependencies) / sizeof(block_dependencies[0]);
 }
 
-/* Entries per queue: what is wanted and every queue allows, as a power of two. */
+/* Entries per queue: what is wanted and every queue allows, as a power of two if split. */
 static int choose_queue_size(struct l4vio_block *block, uint32_t wanted, struct l4vio_error *error)
 {
     uint32_t size = 1;
@@ -45,6 +58,8 @@ static int choose_queue_size(struct l4vio_block *block, uint32_t wanted, struct 
         wanted = (uint32_t)l4vio_block_least(wanted, (uint32_t)most);
     }
     wanted = (uint32_t)l4vio_block_least(wanted, VIRTQ_SIZE_MAX);
+    if (l4vio_driver_feature_negotiated(&block->driver, L4VIO_F_RING_PACKED))
+        size = wanted;
     while (size * 2u <= wanted)
         size *= 2u;
     block->queue_size = (uint16_t)size;
@@ -62,10 +77,23 @@ static uint16_t notify_index(const struct l4vio_block *block,
     return (uint16_t)(room && !config->one_notification ? index : 0u);
 }
 
+/* Descriptors per indirect table: for the largest part, unless all tables together are too large. */
+static uint32_t table_entries(const struct l4vio_block *block)
+{
+    if (!l4vio_driver_feature_negotiated(&block->driver, L4VIO_F_INDIRECT_DESC))
+        return 0;
+    uint32_t entries = block->part_buffers_max + BLOCK_EXTRA_BUFFERS;
+    uint32_t room = TABLE_BYTES_MAX / (uint32_t)sizeof(struct virtq_desc);
+    while (entries * block->queue_size > room)
+        entries--;
+    return entries;
+}
+
 static int init_queue(struct l4vio_block *block, const struct l4vio_block_config *config,
                       uint32_t queue, const struct l4vio_virtqueue_layout *layout,
                       uint64_t offset_bytes, struct l4vio_error *error)
 {
+    uint32_t entries = table_entries(block);
     uint8_t *base = (uint8_t *)block->ring_region.base + offset_bytes;
     uint64_t address = block->ring_region.device_address + offset_bytes;
     uint16_t index = notify_index(block, config, queue);
@@ -82,21 +110,29 @@ static int init_queue(struct l4vio_block *block, const struct l4vio_block_config
         .driver_notify_index = index,
         .device_notify_index = index,
         .trace = config->driver.trace,
+        .features = l4vio_driver_features(&block->driver),
     };
+    if (entries)
+        queue_config.indirect = (struct l4vio_indirect_tables){
+            .memory = base + layout->size_bytes,
+            .device_address = address + layout->size_bytes,
+            .entries = (uint16_t)entries,
+        };
     return l4vio_queue_init(&block->queues[queue], &queue_config, error);
 }
 
-/* Rings of all queues in one region, so that they cost the device one table entry. */
+/* Rings and tables of all queues in one region, so that they cost the device one table entry. */
 static int init_queues(struct l4vio_block *block, const struct l4vio_block_config *config,
                        struct l4vio_error *error)
 {
     struct l4vio_virtqueue_layout layout;
-    int result = l4vio_virtqueue_layout(block->queue_size, &layout);
+    int result = l4vio_virtqueue_layout_for(block->queue_size, &block->driver.accepted, &layout);
     if (result < 0)
         return l4vio_fail(error, result, "queue size not valid", block->queue_size);
 
-    uint64_t stride =
-        (layout.size_bytes + RING_ALIGN_BYTES - 1u) & ~(RING_ALIGN_BYTES - UINT64_C(1));
+    uint64_t stride = layout.size_bytes + (uint64_t)table_entries(block) * block->queue_size *
+                                              sizeof(struct virtq_desc);
+    stride = (stride + RING_ALIGN_BYTES - 1u) & ~(RING_ALIGN_BYTES - UINT64_C(1));
     result = l4vio_driver_allocate(&block->driver, stride * block->queue_count, &block->ring_region,
                                    error);
     for (uint32_t queue = 0; result >= 0 && queue < block->queue_count; queue++)
@@ -196,6 +232,26 @@ int l4vio_block_recover(struct l4vio_block *block, struct l4vio_error *error)
     for (uint32_t queue = 0; result >= 0 && queue < block->queue_count; queue++)
         result = l4vio_queue_initialize_rings(&block->queues[queue]);
     return result < 0 ? result : go_live(block, error);
+}
+
+int l4vio_block_reset_queue(struct l4vio_block *block, uint32_t queue, struct l4vio_error *error)
+{
+    if (queue >= block->queue_count)
+        return l4vio_fail(error, L4VIO_ERANGE, "no such queue", queue);
+    if (block->stopping || block->resetting[queue])
+        return l4vio_fail(error, L4VIO_EBUSY, "called while requests are being cancelled", queue);
+    struct l4vio_queue *ring = &block->queues[queue];
+    /* A reset that went well is not done twice: only the rest of it may have failed. */
+    int result = L4VIO_OK;
+    if (l4vio_queue_ready(ring))
+        result = l4vio_driver_reset_queue(&block->driver, ring, error);
+    if (result < 0)
+        return result;
+    l4vio_block_cancel_queue(block, queue);
+    result = l4vio_queue_initialize_rings(ring);
+    if (result >= 0)
+        result = l4vio_driver_attach_queue(&block->driver, ring, error);
+    return result;
 }
 
 void l4vio_block_close(struct l4vio_block *block)

@@ -48,8 +48,9 @@ int l4vio_block_wait(struct l4vio_block *block, struct l4vio_block_request *requ
 /* The largest part fits: whatever is submitted next will not be turned away for lack of room. */
 static bool has_room(const struct l4vio_block *block, uint32_t queue)
 {
-    return !block->waiting[queue] && l4vio_queue_room(&block->queues[queue]) >=
-                                         (unsigned)block->part_buffers_max + BLOCK_EXTRA_BUFFERS;
+    const struct l4vio_queue *ring = &block->queues[queue];
+    unsigned buffers = (unsigned)block->part_buffers_max + BLOCK_EXTRA_BUFFERS;
+    return !block->waiting[queue] && l4vio_queue_room(ring) >= l4vio_queue_entries(ring, buffers);
 }
 
 int l4vio_block_wait_room(struct l4vio_block *block, uint32_t queue, uint64_t deadline_ns)

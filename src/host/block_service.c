@@ -20,6 +20,7 @@ struct instance {
     struct l4vio_device_queue_state *queue_states;
     struct l4vio_device_block_queue *queues;
     struct l4vio_device_block_request *requests;
+    struct l4vio_device_queue_slot *queue_slots;
 };
 
 static void destroy(void *self, void *instance)
@@ -30,6 +31,7 @@ static void destroy(void *self, void *instance)
     free(own->queue_states);
     free(own->queues);
     free(own->requests);
+    free(own->queue_slots);
     free(own);
 }
 
@@ -43,7 +45,9 @@ static struct instance *allocate(const struct l4vio_device_block_config *config)
     own->queue_states = calloc(config->queue_count, sizeof(*own->queue_states));
     own->queues = calloc(config->queue_count, sizeof(*own->queues));
     own->requests = calloc(requests, sizeof(*own->requests));
-    if (own->queue_states && own->queues && own->requests)
+    own->queue_slots =
+        calloc((size_t)config->queue_count * config->queue_size_max, sizeof(*own->queue_slots));
+    if (own->queue_states && own->queues && own->requests && own->queue_slots)
         return own;
     destroy(NULL, own);
     return NULL;
@@ -61,6 +65,7 @@ static int create(void *self, const struct l4vio_service_client *client, void **
     config.queue_states = own->queue_states;
     config.queues = own->queues;
     config.requests = own->requests;
+    config.queue_slots = own->queue_slots;
     config.regions = client->regions;
     config.region_count = client->region_count;
     config.mapped_bytes_max = client->mapped_bytes_max;
@@ -165,6 +170,22 @@ static unsigned requests_per_queue(unsigned per_client, uint32_t queues, uint16_
     return requests ? requests : 1;
 }
 
+/* What would refuse every client is told now: makes a device for nobody. */
+static int try_device(struct block_service *service, struct l4vio_error *error)
+{
+    static const struct l4vio_service_client nobody;
+    struct l4vio_device *device = NULL;
+    void *instance = NULL;
+    int result = create(service, &nobody, &instance, &device, error);
+
+    if (result < 0)
+        return result;
+    if (l4vio_features_has(&service->device.required, L4VIO_F_NOTIFICATION_DATA))
+        result = l4vio_fail(error, L4VIO_EINVAL, "NOTIFICATION_DATA is not carried by servers", 0);
+    destroy(service, instance);
+    return result;
+}
+
 int l4vio_block_service_open(const struct l4vio_block_service_config *config,
                              struct l4vio_service *service, struct l4vio_error *error)
 {
@@ -192,8 +213,15 @@ int l4vio_block_service_open(const struct l4vio_block_service_config *config,
         .queue_size_max = queue_size,
         .requests_per_queue = requests_per_queue(config->requests_per_client, queues, queue_size),
         .refused = config->refused,
+        .added = config->added,
+        .required = config->required,
     };
     memcpy(own->device.id, id, strlen(id));
+    int result = try_device(own, error);
+    if (result < 0) {
+        free(own);
+        return result;
+    }
     *service = (struct l4vio_service){.ops = &service_ops, .self = own, .queue_count = queues};
     return L4VIO_OK;
 }

@@ -63,6 +63,7 @@ static void fill_driver_config(const struct l4vio_session *session,
     config->transport = session->transport;
     config->platform = session->platform;
     config->refused = session->options.refused;
+    config->required = session->options.required;
     config->control_timeout_ns = session->options.timeout_ns;
     config->spin_ns = session->options.spin_ns;
     config->spin_mode = session->options.spin_mode;
