@@ -220,6 +220,17 @@ static void count_type(struct l4vio_device_block_request *request)
     }
 }
 
+/* Copied before it is looked at. Mostly it is the first buffer, and one piece. */
+static bool read_header(const struct l4vio_device_chain *chain,
+                        struct virtio_blk_req_header *header)
+{
+    if (chain->readable && chain->segments->length_bytes >= sizeof(*header)) {
+        memcpy(header, chain->segments->base, sizeof(*header));
+        return true;
+    }
+    return l4vio_device_chain_read(chain, 0, header, sizeof(*header)) == sizeof(*header);
+}
+
 enum l4vio_block_step l4vio_block_request_prepare(struct l4vio_device_block_request *request)
 {
     struct virtio_blk_req_header header;
@@ -233,7 +244,7 @@ enum l4vio_block_step l4vio_block_request_prepare(struct l4vio_device_block_requ
     request->type = UINT32_MAX;
     if (!take_status_byte(request))
         return L4VIO_BLOCK_STEP_BROKEN;
-    if (l4vio_device_chain_read(&request->chain, 0, &header, sizeof(header)) != sizeof(header))
+    if (!read_header(&request->chain, &header))
         return answer(request, VIRTIO_BLK_S_IOERR);
     request->type = l4vio_load32(&header.type);
     request->sector = l4vio_load64(&header.sector);
