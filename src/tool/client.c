@@ -18,14 +18,14 @@
 /* A signal may come just before a sleep; this bounds how long it waits. */
 #define SLICE_NS UINT64_C(100000000)
 
+static int choose_features(const char *list)
+{
+    return features_take_list(&client_settings.features, list);
+}
+
 static int refuse_feature(const char *name)
 {
-    int bit = l4vio_feature_by_name(VIRTIO_ID_BLOCK, name);
-    if (bit < 0)
-        return complain(TOOL_USAGE, "there is no option '--no-%s', and no feature of that name",
-                        name);
-    l4vio_features_set(&client_settings.refused, (unsigned)bit);
-    return TOOL_OK;
+    return features_take_no(&client_settings.features, name);
 }
 
 struct client_settings client_settings = {
@@ -49,7 +49,7 @@ const struct option client_options[] = {
     {.kind = OPTION_NUMBER,
      .name = "queue-size",
      .argument = "N",
-     .help = "entries per queue, a power of two [128]",
+     .help = "entries per queue; a power of two unless RING_PACKED [128]",
      .target = &client_settings.queue_size,
      .min = 1,
      .max = 32768},
@@ -58,6 +58,11 @@ const struct option client_options[] = {
      .argument = "HOW",
      .help = "look at the ring before sleeping: auto, never, always, 50us [auto]",
      .target = &client_settings.poll},
+    {.kind = OPTION_CALL,
+     .name = "features",
+     .argument = "LIST",
+     .help = "insist on features, or do not accept them: +RING_PACKED,-MQ",
+     .call = choose_features},
     {.kind = OPTION_PREFIX,
      .name = "no-",
      .argument = "FEATURE",
@@ -75,7 +80,8 @@ struct l4vio_session_options client_session_options(void)
     options.timeout_ns = client_settings.timeout_ns;
     options.spin_mode = client_settings.poll.mode;
     options.spin_ns = client_settings.poll.spin_ns;
-    options.refused = client_settings.refused;
+    options.refused = client_settings.features.off;
+    options.required = client_settings.features.on;
     return options;
 }
 
@@ -87,6 +93,16 @@ static int wrong_device(const char *uri, uint64_t device_id)
                     "%s is not a block device but of class %" PRIu64
                     " (%s); 'l4vio info' shows what can be said of it",
                     uri, device_id, l4vio_device_name((uint32_t)device_id));
+}
+
+/* Somebody insists on a feature that is not to be had. */
+static int no_such_feature(const char *uri, const struct l4vio_error *error)
+{
+    struct l4vio_features feature = {{0}};
+    char name[FEATURES_TEXT_BYTES];
+    l4vio_features_set(&feature, (unsigned)error->value);
+    return complain(TOOL_NO_DEVICE, "cannot use %s with +%s: %s; 'l4vio info' lists what it offers",
+                    uri, features_text(&feature, name), error->text);
 }
 
 int client_open_failed(const char *uri, int code, const struct l4vio_error *error)
@@ -131,6 +147,11 @@ int client_open_failed(const char *uri, int code, const struct l4vio_error *erro
     case L4VIO_EPIPE:
         return complain(TOOL_NO_DEVICE, "the server of %s went away while connecting (%s)", uri,
                         text);
+    case L4VIO_ENOSYS:
+        if (error->value < L4VIO_FEATURE_BITS &&
+            l4vio_features_has(&client_settings.features.on, (unsigned)error->value))
+            return no_such_feature(uri, error);
+        return complain(TOOL_NO_DEVICE, "cannot open %s: %s", uri, text);
     case L4VIO_ENODEV:
         return wrong_device(uri, error->value);
     case L4VIO_ENOMEM:

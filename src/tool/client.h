@@ -8,6 +8,7 @@
 
 #include <l4vio/session.h>
 
+#include "tool/features.h"
 #include "tool/options.h"
 #include "tool/values.h"
 
@@ -26,7 +27,7 @@ struct client_settings {
     uint64_t queue_size;
     uint64_t timeout_ns;
     struct poll_choice poll;
-    struct l4vio_features refused;
+    struct feature_choice features;
 };
 extern struct client_settings client_settings;
 extern const struct option client_options[];

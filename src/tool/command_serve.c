@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tool/features.h"
 #include "tool/image_fault.h"
 #include "tool/report.h"
 #include "tool/signals.h"
@@ -42,7 +43,7 @@ static struct {
     bool verbose;
     uint32_t uids[UIDS_MAX];
     unsigned uid_count;
-    struct l4vio_features refused;
+    struct feature_choice features;
 } settings = {.engine = "auto", .queues = 1, .queue_size = 1024, .poll.mode = L4VIO_SPIN_AUTO};
 
 static int allow_uid(const char *value)
@@ -59,14 +60,14 @@ static int allow_uid(const char *value)
     return TOOL_OK;
 }
 
+static int choose_features(const char *list)
+{
+    return features_take_list(&settings.features, list);
+}
+
 static int refuse_feature(const char *name)
 {
-    int bit = l4vio_feature_by_name(VIRTIO_ID_BLOCK, name);
-    if (bit < 0)
-        return complain(TOOL_USAGE, "there is no option '--no-%s', and no feature of that name",
-                        name);
-    l4vio_features_set(&settings.refused, (unsigned)bit);
-    return TOOL_OK;
+    return features_take_no(&settings.features, name);
 }
 
 static const struct option options[] = {
@@ -127,6 +128,11 @@ static const struct option options[] = {
      .name = "cmd-mode",
      .help = "take status and queue set-up through the cmd register",
      .target = &settings.cmd_mode},
+    {.kind = OPTION_CALL,
+     .name = "features",
+     .argument = "LIST",
+     .help = "offer features or do not: +ORDER_PLATFORM,-DISCARD",
+     .call = choose_features},
     {.kind = OPTION_PREFIX,
      .name = "no-",
      .argument = "FEATURE",
@@ -170,6 +176,25 @@ static const struct option options[] = {
     {.kind = OPTION_END},
 };
 
+/* What the image allows is offered anyway; only features of the rings can be added. */
+static int check_features(void)
+{
+    struct l4vio_features ring, wrong;
+    char names[FEATURES_TEXT_BYTES], known[FEATURES_TEXT_BYTES];
+    l4vio_features_clear(&settings.features.on, L4VIO_F_VERSION_1);
+    if (l4vio_features_has(&settings.features.on, L4VIO_F_NOTIFICATION_DATA))
+        return complain(TOOL_USAGE, "--features: l4: does not carry NOTIFICATION_DATA");
+    l4vio_ring_features(&ring);
+    l4vio_features_clear(&ring, L4VIO_F_NOTIFICATION_DATA);
+    wrong = l4vio_features_minus(&settings.features.on, &ring);
+    if (l4vio_features_empty(&wrong))
+        return TOOL_OK;
+    return complain(TOOL_USAGE,
+                    "--features: +%s: such a feature is offered if the image allows it; these can "
+                    "be added: %s",
+                    features_text(&wrong, names), features_text(&ring, known));
+}
+
 static int check_settings(void)
 {
     if (!settings.listen)
@@ -187,7 +212,7 @@ static int check_settings(void)
     if (settings.id && strlen(settings.id) > VIRTIO_BLK_ID_BYTES)
         return complain(TOOL_USAGE, "--id: '%s' has more than %u bytes", settings.id,
                         VIRTIO_BLK_ID_BYTES);
-    return TOOL_OK;
+    return check_features();
 }
 
 static int image_failed(int code, const struct l4vio_error *error)
@@ -299,7 +324,8 @@ static int open_service(const struct l4vio_block_backend *backend, struct l4vio_
         .id = settings.id,
         .queue_count = (uint32_t)settings.queues,
         .queue_size_max = (uint16_t)settings.queue_size,
-        .refused = settings.refused,
+        .refused = settings.features.off,
+        .added = settings.features.on,
     };
     struct l4vio_error error = {0};
     char text[200];

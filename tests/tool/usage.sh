@@ -15,6 +15,24 @@ expect 2 "'disk.img' is not a device" info disk.img
 expect 2 "neither 'a' nor 'b' is a device.*cp" block copy a b
 expect 2 "no option '--no-such'" info l4:x --no-such
 
+for command in "info l4:x" "serve block --ram 1M --listen l4:x"; do
+    # shellcheck disable=SC2086
+    {
+        expect 2 "no feature 'MULTIQUEUE'; these are known: .*INDIRECT_DESC, EVENT_IDX.*RING_RESET" \
+            $command --features +MULTIQUEUE
+        expect 2 "no feature ''; these are known" $command --features +
+        expect 2 "'MQ' is neither \+NAME nor -NAME nor none" $command --features MQ
+        expect 2 "'' is neither" $command --features +MQ,
+        expect 2 "'' is neither" $command --features ""
+        expect 2 "VERSION_1 cannot be switched off" $command --features -VERSION_1
+        expect 2 "VERSION_1 cannot be switched off" $command --no-version-1
+    }
+done
+expect 2 "l4: does not carry NOTIFICATION_DATA" \
+    serve block --ram 1M --listen l4:x --features +NOTIFICATION_DATA
+expect 2 "\+ZONED: such a feature is offered if the image allows it; these can be added: INDIRECT_DESC" \
+    serve block --ram 1M --listen l4:x --features +ZONED
+
 for size in x -1 1.5M 10X 10KB "" " 1" 0x10; do
     expect 2 "'$size' is not a size" block read l4:x --offset "$size"
 done
