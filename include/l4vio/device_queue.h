@@ -5,15 +5,19 @@
  * results back. `features` of the configuration chooses format and ring features.
  *
  * The available ring and the descriptors belong to a driver that may do anything at any time: each
- * value is read once into a local and checked. A head or next index out of range (S1), a chain longer
- * than the queue (S3, so a cycle ends), 2^32 bytes or more in all (S3), an address outside registered
- * memory, a readable descriptor after a writable one (S5), an indirect table where none is allowed or
- * nested (S4), or more chains in flight and available than the queue has entries breaks the queue:
- * sticky until it is set up again.
+ * value is read once into a local and checked. A head, next index or buffer id out of range (S1), a
+ * chain longer than the queue (S3, so a cycle ends), 2^32 bytes or more in all (S3), an address
+ * outside registered memory, a readable descriptor after a writable one (S5), an indirect table where
+ * none is allowed or nested (S4), or more chains in flight and available than the queue has entries
+ * breaks the queue: sticky until it is set up again. Packed: so does a chain of which a later
+ * descriptor is not available when its first one is. With IN_ORDER: so does a head or id that is in
+ * flight already; without, the driver gets what it asked for, twice.
  *
  * The specification allows a chain of exactly 2^32 bytes; here the limit is one byte less, which is
  * what the length of a used element can say. Chain length counts buffers: the entries of an indirect
  * table, not the descriptor that points to it. A descriptor of length 0 counts and has no segment.
+ * Packed: where the limit of a table is up to the device, it is the larger one of queue size and
+ * `segments_max`; of the flags of its entries only WRITE has a meaning.
  *
  * Threads: one thread at a time per queue.
  */
@@ -76,23 +80,28 @@ struct l4vio_device_queue_slot;
 /** Counters of a device queue. */
 struct l4vio_device_queue_counters {
     uint64_t taken;                    /**< Chains taken. */
-    uint64_t finished;                 /**< Chains handed back. */
+    uint64_t finished;                 /**< Chains shown to the driver as used. */
     uint64_t notifications_sent;       /**< Notifications to the driver. */
     uint64_t notifications_suppressed; /**< Notifications that the driver did not want. */
-    uint64_t kicks;                    /**< Kicks seen, counted by whoever waits for them. */
+    uint64_t kicks;                    /**< Kicks seen: l4vio_device_queue_kicked. */
     uint64_t broken;                   /**< Times that the queue was broken. */
-    uint64_t reserved[4];              /**< 0. */
+    uint64_t wrong_kicks;              /**< Kicks whose data did not fit the ring. */
+    uint64_t refused_results;          /**< Results of chains that were not in flight. */
+    uint64_t reserved[2];              /**< 0. */
 };
 
 /** How a queue is set up; addresses are the driver's device addresses. */
 struct l4vio_device_queue_config {
     uint32_t index;                  /**< Queue index. */
-    uint16_t size;                   /**< Entries; a power of two if split. */
-    uint64_t desc_address;           /**< Descriptor table. */
-    uint64_t avail_address;          /**< Available ring. */
-    uint64_t used_address;           /**< Used ring. */
+    uint16_t size;                   /**< Entries: 1 to 32768; a power of two if split. */
+    uint64_t desc_address;           /**< Descriptor table; packed: descriptor ring. */
+    uint64_t avail_address;          /**< Available ring; packed: the driver's event suppression. */
+    uint64_t used_address;           /**< Used ring; packed: the device's event suppression. */
     const struct l4vio_trace *trace; /**< Hook or NULL. */
-    /** What was negotiated. RING_PACKED, EVENT_IDX, INDIRECT_DESC, IN_ORDER and ORDER_PLATFORM matter. */
+    /**
+     * What was negotiated. RING_PACKED, EVENT_IDX, INDIRECT_DESC, IN_ORDER, ORDER_PLATFORM and
+     * NOTIFICATION_DATA matter.
+     */
     struct l4vio_features features;
     /** `size` private records, caller-owned, for IN_ORDER; may be NULL without it. */
     struct l4vio_device_queue_slot *slots;
@@ -101,34 +110,66 @@ struct l4vio_device_queue_config {
 
 /** Private record per ring entry. The caller provides the memory, the library the content. */
 struct l4vio_device_queue_slot {
-    uint32_t writable_bytes; /**< Of the chain taken at this place in the order. */
+    uint32_t writable_bytes; /**< By place in the ring: of the chain that was taken there. */
     uint32_t written_bytes;  /**< Once finished. */
     uint16_t head;           /**< Of the chain. */
     uint16_t entries;        /**< Of the chain. */
     uint16_t state;          /**< Free, taken, finished. */
-    uint16_t place;          /**< By head: place in the order. */
+    uint16_t place;          /**< By head: the place where its chain was taken. */
 };
 
-/** The device's side of a virtqueue. Caller-allocated; private. */
+struct l4vio_device_queue;
+struct l4vio_device_ring;
+
+/**
+ * Calls of a queue that depend on format, features and health, private to the library: chosen once by
+ * l4vio_device_queue_init, replaced when the queue breaks or is disabled. So the hot path asks nothing.
+ */
+struct l4vio_device_queue_ops {
+    /** l4vio_device_queue_next. */
+    int (*next)(struct l4vio_device_queue *queue, struct l4vio_device_chain *chain,
+                struct l4vio_device_segment *segments, unsigned segments_max);
+    /** l4vio_device_queue_finish. */
+    void (*finish)(struct l4vio_device_queue *queue, const struct l4vio_device_used *used,
+                   unsigned count);
+    /** l4vio_device_queue_has_avail. */
+    bool (*has_avail)(const struct l4vio_device_queue *queue);
+};
+
+/**
+ * The device's side of a virtqueue. Caller-allocated; private. What a chain touches comes first, in
+ * one cache line where lines are 64 bytes.
+ */
 struct l4vio_device_queue {
-    const struct virtq_desc *desc;            /**< Shared, read only. */
-    const struct virtq_avail *avail;          /**< Shared, read only. */
-    struct virtq_used *used;                  /**< Shared, written only. */
-    const struct l4vio_device_memory *memory; /**< For translation. */
+    const struct l4vio_device_queue_ops
+        *ops;          /**< Of the format, or those of a queue out of work. */
+    void *desc;        /**< Shared: descriptor area; packed: written, too. */
+    const void *avail; /**< Shared, read only: driver area. */
+    void *used;        /**< Shared, written only: device area. */
+    const struct l4vio_device_region *region; /**< Where the last address was found. */
     uint16_t size;                            /**< Entries; 0: not set up. */
-    uint16_t avail_index;                     /**< Next available entry to look at. */
-    uint16_t seen_index;                      /**< Value of avail.idx when last read. */
-    uint16_t used_index;                      /**< Next used entry to write. */
-    uint16_t published_index;                 /**< Value in used.idx. */
-    uint16_t notify_index;           /**< Value in used.idx at the last decision to notify. */
-    uint16_t in_flight;              /**< Chains taken and not handed back. */
-    bool indirect;                   /**< INDIRECT_DESC is negotiated. */
-    bool kicks_off;                  /**< What was last written to used.flags. */
-    int broken;                      /**< 0 or the sticky code. */
-    struct l4vio_error broken_error; /**< Why. */
-    uint32_t index;                  /**< Queue index. */
-    const struct l4vio_trace *trace; /**< Hook or NULL. */
+    uint16_t avail_index;       /**< Next available entry to look at; packed: its place. */
+    uint16_t seen_index;        /**< Split: value of avail.idx when last read. */
+    uint16_t used_index;        /**< Next used entry to write; packed: its place. */
+    uint16_t in_flight;         /**< Chains taken and not handed back. */
+    uint16_t in_flight_entries; /**< Packed: their descriptors. */
+    uint16_t avail_bits;    /**< Packed: AVAIL and USED of what is available at `avail_index`. */
+    uint16_t used_bits;     /**< Packed: AVAIL and USED of what is used at `used_index`. */
+    uint32_t unannounced;   /**< Entries used since the last decision to notify. */
+    bool indirect;          /**< INDIRECT_DESC is negotiated. */
+    bool event_idx;         /**< EVENT_IDX is negotiated. */
+    bool order_platform;    /**< ORDER_PLATFORM is negotiated. */
+    bool notification_data; /**< NOTIFICATION_DATA is negotiated. */
+    struct l4vio_device_queue_slot *slots;       /**< Private records, for IN_ORDER. */
+    const struct l4vio_device_memory *memory;    /**< For translation. */
     struct l4vio_device_queue_counters counters; /**< Counters. */
+    const struct l4vio_device_ring *ring;        /**< Ring code of the format. */
+    bool kicks_off;                              /**< What the driver was told last. */
+    uint16_t kick_index;                         /**< EVENT_IDX: the entry that it is to kick at. */
+    int broken;                                  /**< 0 or the sticky code. */
+    struct l4vio_error broken_error;             /**< Why. */
+    uint32_t index;                              /**< Queue index. */
+    const struct l4vio_trace *trace;             /**< Hook or NULL. */
     uint64_t reserved[8];                        /**< Room to grow. */
 };
 
@@ -138,7 +179,9 @@ struct l4vio_device_queue {
  * @param config copied
  * @param memory the driver's memory; must stay unchanged while the queue is in use
  * @param error  filled on failure, may be NULL
- * @return 0, L4VIO_EINVAL bad size or alignment, L4VIO_EFAULT an area outside registered memory
+ * @retval L4VIO_OK     set up
+ * @retval L4VIO_EINVAL bad size or alignment, IN_ORDER without slots
+ * @retval L4VIO_EFAULT an area outside registered memory
  */
 int l4vio_device_queue_init(struct l4vio_device_queue *queue,
                             const struct l4vio_device_queue_config *config,
@@ -168,8 +211,12 @@ static inline bool l4vio_device_queue_ready(const struct l4vio_device_queue *que
  * @param segments_max its length; a longer chain breaks the queue, so give what seg_max promises
  * @return 1 a chain was taken, 0 there is none, L4VIO_EBADPROTO the queue is broken
  */
-int l4vio_device_queue_next(struct l4vio_device_queue *queue, struct l4vio_device_chain *chain,
-                            struct l4vio_device_segment *segments, unsigned segments_max);
+inline int l4vio_device_queue_next(struct l4vio_device_queue *queue,
+                                   struct l4vio_device_chain *chain,
+                                   struct l4vio_device_segment *segments, unsigned segments_max)
+{
+    return queue->ops->next(queue, chain, segments, segments_max);
+}
 
 /**
  * Puts the chain that was taken last back: it will be taken again, read and checked anew. Several go
@@ -182,14 +229,21 @@ int l4vio_device_queue_rewind(struct l4vio_device_queue *queue,
                               const struct l4vio_device_chain *chain);
 
 /**
- * Hands chains back, in the given order, and shows them to the driver at once. More results than
- * chains are in flight are dropped: after l4vio_device_queue_disable all are.
+ * Hands chains back and shows them to the driver at once: in the given order, or with IN_ORDER in the
+ * order in which they were taken, whatever the order of the calls. A result then waits until all
+ * chains before it are finished, and one used entry may stand for several chains.
+ *
+ * Results beyond the chains in flight are refused and counted: after l4vio_device_queue_disable all
+ * are. With IN_ORDER so is each result of a chain that is not in flight or was finished before.
  * @param queue the queue
  * @param used  results
  * @param count number of results
  */
-void l4vio_device_queue_finish(struct l4vio_device_queue *queue,
-                               const struct l4vio_device_used *used, unsigned count);
+inline void l4vio_device_queue_finish(struct l4vio_device_queue *queue,
+                                      const struct l4vio_device_used *used, unsigned count)
+{
+    queue->ops->finish(queue, used, count);
+}
 
 /**
  * Tells whether the driver wants a notification for what was finished since the last call; the full
@@ -204,7 +258,10 @@ bool l4vio_device_queue_needs_notify(struct l4vio_device_queue *queue);
  * @param queue the queue
  * @return whether there is something to take
  */
-bool l4vio_device_queue_has_avail(const struct l4vio_device_queue *queue);
+inline bool l4vio_device_queue_has_avail(const struct l4vio_device_queue *queue)
+{
+    return queue->ops->has_avail(queue);
+}
 
 /**
  * Asks for kicks and looks again, with a full barrier in between (S6).
@@ -218,6 +275,16 @@ bool l4vio_device_queue_arm(struct l4vio_device_queue *queue);
  * @param queue the queue
  */
 void l4vio_device_queue_disarm(struct l4vio_device_queue *queue);
+
+/**
+ * Counts a kick and checks what it carries (section 2.9). Only a hint: what is available is read from
+ * the ring, so wrong data never harms.
+ * @param queue the queue
+ * @param data  as the driver gave it: the queue index, and with NOTIFICATION_DATA in the upper half
+ *              where the next available entry will be
+ * @return whether the data fit the ring; the queue may be looked at in any case
+ */
+bool l4vio_device_queue_kicked(struct l4vio_device_queue *queue, uint32_t data);
 
 /**
  * Copies from the readable segments of a chain.

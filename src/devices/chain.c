@@ -2,30 +2,42 @@
 #include "devices/chain.h"
 
 #include "core/bytes.h"
-#include "core/ordering.h"
 
-/* A chain describes less than 2^32 bytes: `written_bytes` of the used ring cannot say 2^32. */
-#define CHAIN_BYTES_MAX UINT64_C(0xffffffff)
+__attribute__((noinline)) void *l4vio_device_chain_look_up(struct l4vio_device_queue *queue,
+                                                           uint64_t address, uint64_t length_bytes)
+{
+    const struct l4vio_device_region *region = l4vio_device_memory_find(queue->memory, address);
+    if (!region)
+        return NULL;
+    queue->region = region;
+    return l4vio_device_region_translate(region, address, length_bytes);
+}
 
-/* A descriptor as read: what is checked is what is used. */
-struct descriptor {
-    uint64_t address;
-    uint32_t length_bytes;
-    uint16_t flags;
-    uint16_t next;
-};
+/* The WRITE flag of an indirect descriptor has no meaning: clause V-2.7.5.3.2-1. */
+const void *l4vio_device_chain_table(struct l4vio_device_queue *queue, uint64_t address,
+                                     uint32_t length_bytes, bool next, uint32_t *entries)
+{
+    const char *why = NULL;
+    uint64_t value = length_bytes;
+    const void *table = NULL;
+    if (!queue->indirect)
+        why = "an indirect descriptor without INDIRECT_DESC";
+    else if (next)
+        why = "a descriptor is both INDIRECT and NEXT";
+    else if (length_bytes == 0 || length_bytes % sizeof(struct virtq_desc))
+        why = "the length of an indirect table is not a multiple of 16";
+    else
+        table = l4vio_device_chain_translate(queue, address, length_bytes);
 
-/* Where the walk stands. */
-struct walk {
-    const struct l4vio_device_queue *queue;
-    struct l4vio_device_chain *chain;
-    unsigned segments_max;
-    unsigned count; /* Buffers so far. */
-    const void *table;
-    uint32_t table_entries;
-    bool in_indirect;
-    struct l4vio_error *error;
-};
+    if (!why && !table) {
+        why = "an indirect table outside registered memory";
+        value = address;
+    }
+    if (why)
+        l4vio_device_queue_break(queue, why, value);
+    *entries = length_bytes / (uint32_t)sizeof(struct virtq_desc);
+    return table;
+}
 
 static uint64_t load_bytes(const unsigned char *from, unsigned size_bytes)
 {
@@ -35,117 +47,12 @@ static uint64_t load_bytes(const unsigned char *from, unsigned size_bytes)
     return value;
 }
 
-/* The one place that reads descriptors. An indirect table may lie anywhere, aligned or not. */
-static struct descriptor load_descriptor(const void *table, uint32_t index)
+struct l4vio_device_entry l4vio_device_entry_unaligned(const unsigned char *at)
 {
-    const unsigned char *at = (const unsigned char *)table + (uint64_t)index * 16u;
-    if ((uintptr_t)at % _Alignof(struct virtq_desc)) {
-        return (struct descriptor){.address = load_bytes(at, 8),
-                                   .length_bytes = (uint32_t)load_bytes(at + 8, 4),
-                                   .flags = (uint16_t)load_bytes(at + 12, 2),
-                                   .next = (uint16_t)load_bytes(at + 14, 2)};
-    }
-    const struct virtq_desc *desc = (const struct virtq_desc *)(const void *)at;
-    return (struct descriptor){.address = l4vio_load64(&desc->addr),
-                               .length_bytes = l4vio_load32(&desc->len),
-                               .flags = l4vio_load16(&desc->flags),
-                               .next = l4vio_load16(&desc->next)};
-}
-
-static int bad(struct walk *walk, const char *text, uint64_t value)
-{
-    return l4vio_fail(walk->error, L4VIO_EBADPROTO, text, value);
-}
-
-/* Goes over to an indirect table (its WRITE flag has no meaning: clause V-2.7.5.3.2-1). */
-static int enter_indirect(struct walk *walk, const struct descriptor *desc)
-{
-    if (!walk->queue->indirect)
-        return bad(walk, "an indirect descriptor without INDIRECT_DESC", desc->address);
-    if (walk->in_indirect)
-        return bad(walk, "an indirect descriptor inside an indirect table", desc->address);
-    if (desc->flags & VIRTQ_DESC_F_NEXT)
-        return bad(walk, "a descriptor is both INDIRECT and NEXT", desc->next);
-    if (desc->length_bytes == 0 || desc->length_bytes % sizeof(struct virtq_desc))
-        return bad(walk, "the length of an indirect table is not a multiple of 16",
-                   desc->length_bytes);
-
-    walk->table =
-        l4vio_device_memory_translate(walk->queue->memory, desc->address, desc->length_bytes);
-    if (!walk->table)
-        return bad(walk, "an indirect table outside registered memory", desc->address);
-    walk->table_entries = desc->length_bytes / (uint32_t)sizeof(struct virtq_desc);
-    walk->in_indirect = true;
-    return L4VIO_OK;
-}
-
-static int add_segment(struct walk *walk, const struct descriptor *desc)
-{
-    struct l4vio_device_chain *chain = walk->chain;
-    bool writable = desc->flags & VIRTQ_DESC_F_WRITE;
-    if (!writable && chain->writable)
-        return bad(walk, "a readable descriptor after a writable one", walk->count);
-    /* Nothing is accessed, so its address does not matter. */
-    if (desc->length_bytes == 0)
-        return L4VIO_OK;
-
-    unsigned place = (unsigned)chain->readable + chain->writable;
-    if (place >= walk->segments_max)
-        return bad(walk, "a chain has more segments than the device takes", walk->segments_max);
-    if (desc->length_bytes > CHAIN_BYTES_MAX - chain->readable_bytes - chain->writable_bytes)
-        return bad(walk, "a chain of 2^32 bytes or more", desc->length_bytes);
-    void *base =
-        l4vio_device_memory_translate(walk->queue->memory, desc->address, desc->length_bytes);
-    if (!base)
-        return bad(walk, "a buffer outside registered memory", desc->address);
-
-    chain->segments[place] =
-        (struct l4vio_device_segment){.base = base, .length_bytes = desc->length_bytes};
-    if (writable) {
-        chain->writable++;
-        chain->writable_bytes += desc->length_bytes;
-    } else {
-        chain->readable++;
-        chain->readable_bytes += desc->length_bytes;
-    }
-    return L4VIO_OK;
-}
-
-int l4vio_device_chain_walk(const struct l4vio_device_queue *queue, uint16_t head,
-                            struct l4vio_device_chain *chain, unsigned segments_max,
-                            struct l4vio_error *error)
-{
-    struct walk walk = {.queue = queue,
-                        .chain = chain,
-                        .segments_max = segments_max,
-                        .table = queue->desc,
-                        .table_entries = queue->size,
-                        .error = error};
-    uint32_t index = head;
-    for (;;) {
-        struct descriptor desc = load_descriptor(walk.table, index);
-        if (desc.flags & VIRTQ_DESC_F_INDIRECT) {
-            int result = enter_indirect(&walk, &desc);
-            if (result)
-                return result;
-            index = 0;
-            continue;
-        }
-        /* A cycle ends here too: no chain has more buffers than the queue has entries, inside an
-         * indirect table neither (clause D-2.7.5.3.1-3). */
-        if (walk.count == queue->size)
-            return bad(&walk, "a chain longer than the queue", queue->size);
-        walk.count++;
-
-        int result = add_segment(&walk, &desc);
-        if (result)
-            return result;
-        if (!(desc.flags & VIRTQ_DESC_F_NEXT))
-            return L4VIO_OK;
-        if (desc.next >= walk.table_entries)
-            return bad(&walk, "the next descriptor is out of range", desc.next);
-        index = desc.next;
-    }
+    return (struct l4vio_device_entry){.address = load_bytes(at, 8),
+                                       .length_bytes = (uint32_t)load_bytes(at + 8, 4),
+                                       .third = (uint16_t)load_bytes(at + 12, 2),
+                                       .fourth = (uint16_t)load_bytes(at + 14, 2)};
 }
 
 /* Copies between private memory and a row of segments; one of `out` and `in` is NULL. */

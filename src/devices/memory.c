@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include <l4vio/device_memory.h>
+#include "devices/memory.h"
 
 #include "core/bytes.h"
 
@@ -84,19 +84,23 @@ int l4vio_device_memory_remove(struct l4vio_device_memory *memory, uint64_t devi
     memory->mapped_bytes -= size_bytes;
     memory->count--;
     memmove(slot, slot + 1, (memory->count - (place - 1)) * sizeof(*slot));
+    /* Queues remember a place of this array: a place that is not in use contains nothing. */
+    memory->regions[memory->count] = (struct l4vio_device_region){0};
     return L4VIO_OK;
+}
+
+const struct l4vio_device_region *l4vio_device_memory_find(const struct l4vio_device_memory *memory,
+                                                           uint64_t device_address)
+{
+    unsigned place = regions_up_to(memory, device_address);
+    if (place == 0 || !contains(&memory->regions[place - 1], device_address))
+        return NULL;
+    return &memory->regions[place - 1];
 }
 
 void *l4vio_device_memory_translate(const struct l4vio_device_memory *memory,
                                     uint64_t device_address, uint64_t length_bytes)
 {
-    unsigned place = regions_up_to(memory, device_address);
-    if (place == 0)
-        return NULL;
-
-    const struct l4vio_device_region *region = &memory->regions[place - 1];
-    uint64_t offset_bytes = device_address - region->device_address;
-    if (offset_bytes >= region->size_bytes || length_bytes > region->size_bytes - offset_bytes)
-        return NULL;
-    return (unsigned char *)region->base + offset_bytes;
+    const struct l4vio_device_region *region = l4vio_device_memory_find(memory, device_address);
+    return region ? l4vio_device_region_translate(region, device_address, length_bytes) : NULL;
 }

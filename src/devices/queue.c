@@ -6,220 +6,245 @@
 #include "core/bytes.h"
 #include "core/ordering.h"
 #include "core/tracing.h"
-#include "devices/chain.h"
+#include "devices/memory.h"
+#include "devices/ring.h"
 
-static const l4vio_le16 *avail_ring(const struct l4vio_device_queue *queue)
+/* The public calls that are inline in the header have a symbol too. */
+extern inline int l4vio_device_queue_next(struct l4vio_device_queue *queue,
+                                          struct l4vio_device_chain *chain,
+                                          struct l4vio_device_segment *segments,
+                                          unsigned segments_max);
+extern inline void l4vio_device_queue_finish(struct l4vio_device_queue *queue,
+                                             const struct l4vio_device_used *used, unsigned count);
+extern inline bool l4vio_device_queue_has_avail(const struct l4vio_device_queue *queue);
+
+/* The calls of a queue that is not set up. */
+static int no_next(struct l4vio_device_queue *queue, struct l4vio_device_chain *chain,
+                   struct l4vio_device_segment *segments, unsigned segments_max)
 {
-    return (const l4vio_le16 *)(queue->avail + 1);
+    (void)queue;
+    (void)chain;
+    (void)segments;
+    (void)segments_max;
+    return 0;
 }
 
-static struct virtq_used_elem *used_ring(const struct l4vio_device_queue *queue)
+static void refuse_results(struct l4vio_device_queue *queue, const struct l4vio_device_used *used,
+                           unsigned count)
 {
-    return (struct virtq_used_elem *)(queue->used + 1);
+    (void)used;
+    queue->counters.refused_results += count;
 }
 
-/* Translates one area; both addresses are aligned, so that every field is one access. */
-static int translate_area(const struct l4vio_device_memory *memory, uint64_t device_address,
-                          uint64_t size_bytes, uint32_t align_bytes, void **area,
+static const struct l4vio_device_queue_ops disabled_ops = {no_next, refuse_results,
+                                                           l4vio_device_nothing_avail};
+
+bool l4vio_device_nothing_avail(const struct l4vio_device_queue *queue)
+{
+    (void)queue;
+    return false;
+}
+
+int l4vio_device_broken_next(struct l4vio_device_queue *queue, struct l4vio_device_chain *chain,
+                             struct l4vio_device_segment *segments, unsigned segments_max)
+{
+    (void)chain;
+    (void)segments;
+    (void)segments_max;
+    return queue->broken;
+}
+
+static bool has(const struct l4vio_device_queue_config *config, unsigned bit)
+{
+    return l4vio_features_has(&config->features, bit);
+}
+
+static const struct l4vio_device_ring *ring_for(const struct l4vio_device_queue_config *config)
+{
+    if (has(config, L4VIO_F_RING_PACKED))
+        return has(config, L4VIO_F_IN_ORDER) ? &l4vio_device_packed_in_order : &l4vio_device_packed;
+    return has(config, L4VIO_F_IN_ORDER) ? &l4vio_device_split_in_order : &l4vio_device_split;
+}
+
+/* One of the three areas of a queue. */
+struct area {
+    uint64_t device_address;
+    uint64_t size_bytes;
+    uint32_t align_bytes; /* A power of two. */
+};
+
+/* Both addresses are aligned, so that every field is one access. */
+static int translate_area(const struct l4vio_device_memory *memory, struct area area, void **local,
                           struct l4vio_error *error)
 {
-    if (device_address % align_bytes)
-        return l4vio_fail(error, L4VIO_EINVAL, "an area of a queue is not aligned", device_address);
-    *area = l4vio_device_memory_translate(memory, device_address, size_bytes);
-    if (!*area)
+    if (area.device_address & (area.align_bytes - 1u))
+        return l4vio_fail(error, L4VIO_EINVAL, "an area of a queue is not aligned",
+                          area.device_address);
+    *local = l4vio_device_memory_translate(memory, area.device_address, area.size_bytes);
+    if (!*local)
         return l4vio_fail(error, L4VIO_EFAULT, "an area of a queue is outside registered memory",
-                          device_address);
-    if ((uintptr_t)*area % align_bytes)
+                          area.device_address);
+    if ((uintptr_t)*local & (area.align_bytes - 1u))
         return l4vio_fail(error, L4VIO_EINVAL, "an area of a queue is not aligned in memory",
-                          device_address);
+                          area.device_address);
     return L4VIO_OK;
+}
+
+static int translate_areas(struct l4vio_device_queue *queue,
+                           const struct l4vio_device_queue_config *config,
+                           const struct l4vio_device_memory *memory, struct l4vio_error *error)
+{
+    bool packed = has(config, L4VIO_F_RING_PACKED);
+    uint64_t event_bytes = sizeof(struct virtq_event_suppress);
+    const struct area desc = {config->desc_address, l4vio_virtqueue_desc_bytes(config->size),
+                              VIRTQ_DESC_ALIGN};
+    const struct area avail = {config->avail_address,
+                               packed ? event_bytes : l4vio_virtqueue_avail_bytes(config->size),
+                               packed ? VIRTQ_EVENT_SUPPRESS_ALIGN : VIRTQ_AVAIL_ALIGN};
+    const struct area used = {config->used_address,
+                              packed ? event_bytes : l4vio_virtqueue_used_bytes(config->size),
+                              packed ? VIRTQ_EVENT_SUPPRESS_ALIGN : VIRTQ_USED_ALIGN};
+    void *avail_area = NULL;
+
+    int result = translate_area(memory, desc, &queue->desc, error);
+    if (!result)
+        result = translate_area(memory, avail, &avail_area, error);
+    if (!result)
+        result = translate_area(memory, used, &queue->used, error);
+    queue->avail = avail_area;
+    queue->memory = memory;
+    queue->region = l4vio_device_memory_find(memory, config->desc_address);
+    return result;
 }
 
 int l4vio_device_queue_init(struct l4vio_device_queue *queue,
                             const struct l4vio_device_queue_config *config,
                             const struct l4vio_device_memory *memory, struct l4vio_error *error)
 {
-    memset(queue, 0, sizeof(*queue));
-    if (l4vio_features_has(&config->features, L4VIO_F_RING_PACKED) ||
-        l4vio_features_has(&config->features, L4VIO_F_EVENT_IDX) ||
-        l4vio_features_has(&config->features, L4VIO_F_IN_ORDER) ||
-        l4vio_features_has(&config->features, L4VIO_F_ORDER_PLATFORM))
-        return l4vio_fail(error, L4VIO_ENOSYS, "a ring feature that this queue has not", 0);
-    if (!l4vio_virtqueue_size_valid(config->size))
-        return l4vio_fail(error, L4VIO_EINVAL, "the size of a queue is not a power of two",
-                          config->size);
-
-    void *desc = NULL;
-    void *avail = NULL;
-    void *used = NULL;
-    int result =
-        translate_area(memory, config->desc_address, l4vio_virtqueue_desc_bytes(config->size),
-                       VIRTQ_DESC_ALIGN, &desc, error);
-    if (!result)
-        result =
-            translate_area(memory, config->avail_address, l4vio_virtqueue_avail_bytes(config->size),
-                           VIRTQ_AVAIL_ALIGN, &avail, error);
-    if (!result)
-        result =
-            translate_area(memory, config->used_address, l4vio_virtqueue_used_bytes(config->size),
-                           VIRTQ_USED_ALIGN, &used, error);
+    *queue = (struct l4vio_device_queue){
+        .ops = &disabled_ops,
+        .ring = ring_for(config),
+        .indirect = has(config, L4VIO_F_INDIRECT_DESC),
+        .event_idx = has(config, L4VIO_F_EVENT_IDX),
+        .order_platform = has(config, L4VIO_F_ORDER_PLATFORM),
+        .notification_data = has(config, L4VIO_F_NOTIFICATION_DATA),
+        .slots = config->slots,
+        .index = config->index,
+        .trace = config->trace,
+    };
+    if (!l4vio_virtqueue_size_allowed(config->size, &config->features))
+        return l4vio_fail(error, L4VIO_EINVAL, "the size of a queue is not possible", config->size);
+    if (has(config, L4VIO_F_IN_ORDER)) {
+        if (!config->slots)
+            return l4vio_fail(error, L4VIO_EINVAL, "no records for IN_ORDER", 0);
+        memset(config->slots, 0, config->size * sizeof(*config->slots));
+    }
+    int result = translate_areas(queue, config, memory, error);
     if (result)
         return result;
 
-    queue->desc = desc;
-    queue->avail = avail;
-    queue->used = used;
-    queue->memory = memory;
     queue->size = config->size;
-    queue->indirect = l4vio_features_has(&config->features, L4VIO_F_INDIRECT_DESC);
-    queue->index = config->index;
-    queue->trace = config->trace;
-    /* The driver has zeroed them if it keeps the rules; what we own says what we mean anyway. */
-    l4vio_store16(&queue->used->flags, 0);
-    l4vio_store16_release(&queue->used->idx, 0);
+    queue->ops = queue->order_platform ? &queue->ring->order_platform_ops : &queue->ring->ops;
+    queue->ring->initialize(queue);
     return L4VIO_OK;
 }
 
 void l4vio_device_queue_disable(struct l4vio_device_queue *queue)
 {
+    queue->ops = &disabled_ops;
     queue->size = 0;
     queue->in_flight = 0;
+    queue->unannounced = 0;
     queue->desc = NULL;
     queue->avail = NULL;
     queue->used = NULL;
+    queue->region = NULL;
     queue->memory = NULL;
 }
 
-static int break_queue(struct l4vio_device_queue *queue, const struct l4vio_error *why)
+__attribute__((cold)) int l4vio_device_queue_break(struct l4vio_device_queue *queue,
+                                                   const char *text, uint64_t value)
 {
-    queue->broken = why->code;
-    queue->broken_error = *why;
+    int code = l4vio_fail(&queue->broken_error, L4VIO_EBADPROTO, text, value);
+    queue->broken = code;
+    queue->ops = &queue->ring->broken_ops;
     queue->counters.broken++;
-    l4vio_trace_event(queue->trace, L4VIO_TRACE_BROKEN, queue->index, (uint64_t)(int64_t)why->code,
-                      why->value);
-    return why->code;
-}
-
-/* Entries that the driver has made available and that were not looked at, or a negative code. */
-static int look(struct l4vio_device_queue *queue, struct l4vio_error *error)
-{
-    if (queue->seen_index == queue->avail_index)
-        queue->seen_index = l4vio_load16_acquire(&queue->avail->idx);
-    uint16_t pending = (uint16_t)(queue->seen_index - queue->avail_index);
-    /* Chains in flight still own descriptors: all together there cannot be more than the size. */
-    if ((uint32_t)pending + queue->in_flight > queue->size)
-        return l4vio_fail(error, L4VIO_EBADPROTO, "the available index runs ahead",
-                          queue->seen_index);
-    return pending;
-}
-
-int l4vio_device_queue_next(struct l4vio_device_queue *queue, struct l4vio_device_chain *chain,
-                            struct l4vio_device_segment *segments, unsigned segments_max)
-{
-    if (queue->size == 0)
-        return 0;
-    if (queue->broken)
-        return queue->broken;
-
-    struct l4vio_error error = {0};
-    int pending = look(queue, &error);
-    if (pending == 0)
-        return 0;
-    if (pending < 0)
-        return break_queue(queue, &error);
-
-    uint16_t head = l4vio_load16(&avail_ring(queue)[queue->avail_index & (queue->size - 1u)]);
-    if (head >= queue->size) {
-        l4vio_fail(&error, L4VIO_EBADPROTO, "the head of a chain is out of range", head);
-        return break_queue(queue, &error);
-    }
-    *chain = (struct l4vio_device_chain){.head = head, .entries = 1, .segments = segments};
-    if (l4vio_device_chain_walk(queue, head, chain, segments_max, &error))
-        return break_queue(queue, &error);
-
-    queue->avail_index++;
-    queue->in_flight++;
-    queue->counters.taken++;
-    return 1;
+    l4vio_trace_event(queue->trace, L4VIO_TRACE_BROKEN, queue->index, (uint64_t)(int64_t)code,
+                      value);
+    return code;
 }
 
 int l4vio_device_queue_rewind(struct l4vio_device_queue *queue,
                               const struct l4vio_device_chain *chain)
 {
-    (void)chain;
     if (queue->in_flight == 0)
         return L4VIO_EINVAL;
-    queue->avail_index--;
+    int result = queue->ring->rewind(queue, chain);
+    if (result)
+        return result;
     queue->in_flight--;
     queue->counters.taken--;
     return L4VIO_OK;
 }
 
-void l4vio_device_queue_finish(struct l4vio_device_queue *queue,
-                               const struct l4vio_device_used *used, unsigned count)
+/* Store before load: what we published or asked for, and what the driver did meanwhile. */
+static void barrier_before_look(const struct l4vio_device_queue *queue)
 {
-    if (count > queue->in_flight)
-        count = queue->in_flight;
-    if (count == 0)
-        return;
-
-    for (unsigned i = 0; i < count; i++) {
-        struct virtq_used_elem *elem = &used_ring(queue)[queue->used_index & (queue->size - 1u)];
-        l4vio_store32(&elem->id, used[i].head);
-        l4vio_store32(&elem->len, used[i].written_bytes);
-        queue->used_index++;
-    }
-    queue->in_flight = (uint16_t)(queue->in_flight - count);
-    queue->counters.finished += count;
-    queue->published_index = queue->used_index;
-    l4vio_store16_release(&queue->used->idx, queue->published_index);
+    l4vio_full_barrier();
+    if (queue->order_platform)
+        l4vio_platform_full_barrier();
 }
 
 bool l4vio_device_queue_needs_notify(struct l4vio_device_queue *queue)
 {
-    if (queue->size == 0 || queue->notify_index == queue->published_index)
+    if (queue->unannounced == 0)
         return false;
-    queue->notify_index = queue->published_index;
 
-    /* used.idx has to be visible before the driver's wish is read: it writes its wish, then looks
-     * at used.idx. */
-    l4vio_full_barrier();
-    if (l4vio_load16(&queue->avail->flags) & VIRTQ_AVAIL_F_NO_INTERRUPT) {
+    /* What is used has to be visible before the driver's wish is read: it writes its wish, then
+     * looks at what is used. */
+    barrier_before_look(queue);
+    bool wanted = queue->ring->wants_notification(queue);
+    queue->unannounced = 0;
+    if (wanted) {
+        queue->counters.notifications_sent++;
+        l4vio_trace_event(queue->trace, L4VIO_TRACE_KICK, queue->index, queue->used_index, 0);
+    } else {
         queue->counters.notifications_suppressed++;
         l4vio_trace_event(queue->trace, L4VIO_TRACE_KICK_SUPPRESSED, queue->index,
-                          queue->published_index, 0);
-        return false;
+                          queue->used_index, 0);
     }
-    queue->counters.notifications_sent++;
-    l4vio_trace_event(queue->trace, L4VIO_TRACE_KICK, queue->index, queue->published_index, 0);
-    return true;
-}
-
-bool l4vio_device_queue_has_avail(const struct l4vio_device_queue *queue)
-{
-    if (!l4vio_device_queue_ready(queue))
-        return false;
-    return l4vio_load16_acquire(&queue->avail->idx) != queue->avail_index;
-}
-
-static void set_kicks_off(struct l4vio_device_queue *queue, bool off)
-{
-    if (!l4vio_device_queue_ready(queue) || queue->kicks_off == off)
-        return;
-    queue->kicks_off = off;
-    l4vio_store16(&queue->used->flags, off ? VIRTQ_USED_F_NO_NOTIFY : 0u);
+    return wanted;
 }
 
 bool l4vio_device_queue_arm(struct l4vio_device_queue *queue)
 {
-    set_kicks_off(queue, false);
+    if (!l4vio_device_queue_ready(queue))
+        return false;
+    if (queue->kicks_off || queue->event_idx) /* Of which entry may have changed. */
+        queue->ring->set_kicks(queue, true);
+    queue->kicks_off = false;
     /* Without it the look could come before the driver sees that kicks are wanted: a chain that is
      * made available in between is never seen (S6). */
-    l4vio_full_barrier();
+    barrier_before_look(queue);
     return l4vio_device_queue_has_avail(queue);
 }
 
 void l4vio_device_queue_disarm(struct l4vio_device_queue *queue)
 {
-    set_kicks_off(queue, true);
+    if (!l4vio_device_queue_ready(queue) || queue->kicks_off)
+        return;
+    queue->kicks_off = true;
+    queue->ring->set_kicks(queue, false);
+}
+
+bool l4vio_device_queue_kicked(struct l4vio_device_queue *queue, uint32_t data)
+{
+    queue->counters.kicks++;
+    if (!l4vio_device_queue_ready(queue) || !queue->notification_data)
+        return true;
+    if ((data & UINT16_MAX) == (uint16_t)queue->index &&
+        queue->ring->position_fits(queue, (uint16_t)(data >> 16)))
+        return true;
+    queue->counters.wrong_kicks++;
+    return false;
 }

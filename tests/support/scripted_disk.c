@@ -229,14 +229,14 @@ void rig_answer(struct scripted_disk *rig, uint32_t queue, uint16_t head, uint32
 void rig_answer_raw(struct scripted_disk *rig, uint32_t queue, uint32_t id, uint32_t length_bytes)
 {
     struct l4vio_device_queue *ring = l4vio_device_queue(&rig->device, queue);
-    struct virtq_used_elem *elements = (void *)(ring->used + 1);
+    struct virtq_used *used = ring->used;
+    struct virtq_used_elem *elements = (void *)(used + 1);
     struct virtq_used_elem *element = &elements[ring->used_index % ring->size];
 
     l4vio_store32(&element->id, id);
     l4vio_store32(&element->len, length_bytes);
     ring->used_index++;
-    ring->published_index = ring->used_index;
-    l4vio_store16_release(&ring->used->idx, ring->used_index);
+    l4vio_store16_release(&used->idx, ring->used_index);
     l4vio_loopback_trigger(&rig->loopback, rig->states[queue].driver_notify_index);
 }
 

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * IN_ORDER: results leave in the order in which the chains were taken. The record of a chain lies at
+ * the place in the ring where it was taken (split: of the available ring); another field of the same
+ * array says by head or id where that is.
+ */
+#ifndef L4VIO_DEVICES_IN_ORDER_H
+#define L4VIO_DEVICES_IN_ORDER_H
+
+#include "devices/ring.h"
+
+/* Is a head or id, which is below the size, that of a chain in flight? */
+static inline bool l4vio_in_order_has(const struct l4vio_device_queue *queue, uint32_t head)
+{
+    const struct l4vio_device_queue_slot *slot = &queue->slots[queue->slots[head].place];
+    return slot->state != 0 && slot->head == head;
+}
+
+/* Records a chain that was taken at a place. */
+void l4vio_in_order_take(struct l4vio_device_queue *queue, uint32_t place,
+                         const struct l4vio_device_chain *chain);
+
+/* Takes the record of the chain at a place back; false if it is not that chain, or finished. */
+bool l4vio_in_order_rewind(struct l4vio_device_queue *queue, uint32_t place,
+                           const struct l4vio_device_chain *chain);
+
+/* Keeps results. Those of chains that are not in flight are refused and counted. */
+void l4vio_in_order_keep(struct l4vio_device_queue *queue, const struct l4vio_device_used *used,
+                         unsigned count);
+
+/* Chains that one used entry stands for. */
+struct l4vio_in_order_run {
+    unsigned chains;
+    unsigned entries;       /* Of the ring. */
+    uint16_t head;          /* Of the last chain. */
+    uint32_t written_bytes; /* To the last chain. */
+};
+
+/*
+ * Takes the next results out, from the place where the first chain in flight was taken. All chains
+ * but the last one were written completely: that is what a driver assumes of those that it does not
+ * hear of. False if the first chain is not finished.
+ */
+bool l4vio_in_order_next(struct l4vio_device_queue *queue, uint32_t place,
+                         struct l4vio_in_order_run *run);
+
+#endif

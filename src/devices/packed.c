@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Device side of the packed virtqueue (VIRTIO 1.4, section 2.8). The indexes of the queue are places
+ * in the ring here, each with the bits of the round that it is in. A descriptor belongs to the driver
+ * again once it is written as used, so places between `used_index` and `avail_index` are ours, and
+ * `in_flight_entries` tells an empty ring from a full one.
+ */
+#include "core/bytes.h"
+#include "devices/chain.h"
+#include "devices/in_order.h"
+
+#define ROUND_BITS (VIRTQ_PACKED_DESC_F_AVAIL | VIRTQ_PACKED_DESC_F_USED)
+
+static inline struct virtq_packed_desc *ring_of(const struct l4vio_device_queue *queue)
+{
+    return queue->desc;
+}
+
+/* A place and the bits that belong to it. */
+struct position {
+    uint32_t place;
+    uint32_t bits;
+};
+
+/* By at most one round. */
+static inline struct position ahead_of(const struct l4vio_device_queue *queue, struct position at,
+                                       uint32_t entries)
+{
+    at.place += entries;
+    if (at.place >= queue->size) {
+        at.place -= queue->size;
+        at.bits ^= ROUND_BITS;
+    }
+    return at;
+}
+
+static inline struct position avail_position(const struct l4vio_device_queue *queue)
+{
+    return (struct position){queue->avail_index, queue->avail_bits};
+}
+
+static inline void set_avail_position(struct l4vio_device_queue *queue, struct position at)
+{
+    queue->avail_index = (uint16_t)at.place;
+    queue->avail_bits = (uint16_t)at.bits;
+}
+
+/* Both rounds begin with 1: available is AVAIL without USED, used is both. */
+static void initialize(struct l4vio_device_queue *queue)
+{
+    struct virtq_event_suppress *event = queue->used;
+    queue->avail_bits = VIRTQ_PACKED_DESC_F_AVAIL;
+    queue->used_bits = ROUND_BITS;
+    l4vio_store16(&event->off_wrap, 0);
+    l4vio_store16_release(&event->flags, VIRTQ_EVENT_F_ENABLE);
+}
+
+/*
+ * The descriptor behind one that has NEXT. It was made available before the first one was (clause
+ * D-2.8.17-6): the load of that one's flags orders this one. True if it is there.
+ */
+static inline bool load_following(const struct l4vio_device_queue *queue, struct position at,
+                                  struct l4vio_device_entry *entry)
+{
+    *entry = l4vio_device_entry_at(queue->desc, at.place);
+    return (entry->fourth & ROUND_BITS) == at.bits;
+}
+
+/*
+ * Follows an indirect table: its entries are a row, and of their flags only WRITE has a meaning. The
+ * limit is the device's; empty entries, which make no segment, are bounded by it as well.
+ */
+static int walk_table(struct l4vio_device_queue *queue, struct l4vio_device_walk *walk,
+                      struct l4vio_device_entry first)
+{
+    uint32_t entries;
+    const void *table = l4vio_device_chain_table(queue, first.address, first.length_bytes,
+                                                 first.fourth & VIRTQ_DESC_F_NEXT, &entries);
+    if (!table)
+        return L4VIO_EBADPROTO;
+    if (entries > VIRTQ_SIZE_MAX || (entries > queue->size && entries > walk->segments_max))
+        return l4vio_device_queue_break(queue, "an indirect table longer than the device takes",
+                                        entries);
+    for (uint32_t index = 0; index < entries; index++) {
+        struct l4vio_device_entry entry = l4vio_device_table_entry(table, index);
+        int result = l4vio_device_walk_add(queue, walk, entry.address, entry.length_bytes,
+                                           entry.fourth & VIRTQ_DESC_F_WRITE);
+        if (result)
+            return result;
+    }
+    return L4VIO_OK;
+}
+
+/* Follows a list from its first descriptor, which was read already: its id is that of the last one. */
+static int walk_list(struct l4vio_device_queue *queue, struct l4vio_device_walk *walk,
+                     struct l4vio_device_entry entry, struct l4vio_device_chain *chain)
+{
+    struct position at = avail_position(queue);
+    uint32_t room = (uint32_t)queue->size - queue->in_flight_entries;
+    for (uint32_t entries = 1;; entries++) {
+        int result = l4vio_device_walk_add(queue, walk, entry.address, entry.length_bytes,
+                                           entry.fourth & VIRTQ_DESC_F_WRITE);
+        if (result)
+            return result;
+        if (!(entry.fourth & VIRTQ_DESC_F_NEXT)) {
+            chain->head = entry.third;
+            chain->entries = (uint16_t)entries;
+            return L4VIO_OK;
+        }
+        if (entries == room)
+            return l4vio_device_queue_break(queue, "a chain longer than what the ring has free",
+                                            room);
+        at = ahead_of(queue, at, 1);
+        if (!load_following(queue, at, &entry))
+            return l4vio_device_queue_break(
+                queue, "a chain whose later descriptors are not available", at.place);
+        if (entry.fourth & VIRTQ_DESC_F_INDIRECT)
+            return l4vio_device_queue_break(queue, "an indirect descriptor in a chain",
+                                            entry.address);
+    }
+}
+
+__attribute__((noinline)) static int take_chain(struct l4vio_device_queue *queue,
+                                                struct l4vio_device_chain *chain,
+                                                struct l4vio_device_segment *segments,
+                                                unsigned segments_max,
+                                                struct l4vio_device_entry first)
+{
+    struct l4vio_device_walk walk = {.segments = segments, .segments_max = segments_max};
+    int result;
+    if (first.fourth & VIRTQ_DESC_F_INDIRECT) {
+        chain->head = first.third;
+        chain->entries = 1;
+        result = walk_table(queue, &walk, first);
+    } else {
+        result = walk_list(queue, &walk, first, chain);
+    }
+    if (!result)
+        l4vio_device_walk_end(&walk, chain);
+    return result;
+}
+
+static inline int take(struct l4vio_device_queue *queue, struct l4vio_device_chain *chain,
+                       struct l4vio_device_segment *segments, unsigned segments_max, bool in_order,
+                       bool order_platform)
+{
+    const struct virtq_packed_desc *desc = &ring_of(queue)[queue->avail_index];
+    uint64_t word =
+        order_platform ? l4vio_load_packed_platform(desc) : l4vio_load_packed_acquire(desc);
+    uint32_t flags = l4vio_packed_flags(word);
+    if ((flags & ROUND_BITS) != queue->avail_bits)
+        return 0;
+    /* Everything is in flight: the driver may not have written here. */
+    if (queue->in_flight_entries == queue->size)
+        return l4vio_device_queue_break(queue, "more descriptors available than the ring has",
+                                        queue->size);
+
+    int result;
+    uint64_t address = l4vio_load64(&desc->addr);
+    if (flags & (VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_INDIRECT)) {
+        result = take_chain(queue, chain, segments, segments_max,
+                            (struct l4vio_device_entry){.address = address,
+                                                        .length_bytes = l4vio_packed_length(word),
+                                                        .third = (uint16_t)l4vio_packed_id(word),
+                                                        .fourth = (uint16_t)flags});
+    } else {
+        chain->head = (uint16_t)l4vio_packed_id(word);
+        chain->entries = 1;
+        result = l4vio_device_chain_single(queue, chain, segments, segments_max, address,
+                                           l4vio_packed_length(word), flags & VIRTQ_DESC_F_WRITE);
+    }
+    if (result)
+        return result;
+    if (chain->head >= queue->size)
+        return l4vio_device_queue_break(queue, "a buffer id is out of range", chain->head);
+    if (in_order) {
+        if (l4vio_in_order_has(queue, chain->head))
+            return l4vio_device_queue_break(queue, "a buffer id is in flight already", chain->head);
+        l4vio_in_order_take(queue, queue->avail_index, chain);
+    }
+
+    set_avail_position(queue, ahead_of(queue, avail_position(queue), chain->entries));
+    queue->in_flight_entries = (uint16_t)(queue->in_flight_entries + chain->entries);
+    queue->in_flight++;
+    queue->counters.taken++;
+    return 1;
+}
+
+/* Used descriptors that are being written: the first one is shown last, and with it all of them. */
+struct writer {
+    struct position at;
+    struct virtq_packed_desc *first;
+    uint64_t first_word;
+    uint32_t chains;
+    uint32_t entries;
+};
+
+static inline void write_used(const struct l4vio_device_queue *queue, struct writer *writer,
+                              uint32_t id, uint32_t written_bytes, uint32_t chains,
+                              uint32_t entries)
+{
+    struct virtq_packed_desc *desc = &ring_of(queue)[writer->at.place];
+    uint32_t flags = writer->at.bits | (written_bytes ? VIRTQ_DESC_F_WRITE : 0);
+    uint64_t word = l4vio_packed_word(written_bytes, id, flags);
+    if (writer->first) {
+        l4vio_store_packed(desc, word);
+    } else {
+        writer->first = desc;
+        writer->first_word = word;
+    }
+    writer->at = ahead_of(queue, writer->at, entries);
+    writer->chains += chains;
+    writer->entries += entries;
+}
+
+static inline void publish(struct l4vio_device_queue *queue, const struct writer *writer,
+                           bool order_platform)
+{
+    if (!writer->first)
+        return;
+    queue->used_index = (uint16_t)writer->at.place;
+    queue->used_bits = (uint16_t)writer->at.bits;
+    queue->in_flight = (uint16_t)(queue->in_flight - writer->chains);
+    queue->in_flight_entries = (uint16_t)(queue->in_flight_entries - writer->entries);
+    queue->unannounced += writer->entries;
+    queue->counters.finished += writer->chains;
+    if (order_platform)
+        l4vio_store_packed_platform(writer->first, writer->first_word);
+    else
+        l4vio_store_packed_release(writer->first, writer->first_word);
+}
+
+static inline void hand_back(struct l4vio_device_queue *queue, const struct l4vio_device_used *used,
+                             unsigned count, bool order_platform)
+{
+    struct writer writer = {.at = {queue->used_index, queue->used_bits}};
+    for (const struct l4vio_device_used *end = used + count; used != end; used++) {
+        uint32_t left = queue->in_flight_entries - writer.entries;
+        /* Of 0 entries: not of a chain. */
+        if (used->entries - 1u >= left || writer.chains == queue->in_flight) {
+            queue->counters.refused_results++;
+            continue;
+        }
+        write_used(queue, &writer, used->head, used->written_bytes, 1, used->entries);
+    }
+    publish(queue, &writer, order_platform);
+}
+
+/* One descriptor for a run of chains lies where the first one does; the rest is skipped. */
+static inline void hand_back_in_order(struct l4vio_device_queue *queue,
+                                      const struct l4vio_device_used *used, unsigned count,
+                                      bool order_platform)
+{
+    struct writer writer = {.at = {queue->used_index, queue->used_bits}};
+    struct l4vio_in_order_run run;
+
+    l4vio_in_order_keep(queue, used, count);
+    while (l4vio_in_order_next(queue, writer.at.place, &run))
+        write_used(queue, &writer, run.head, run.written_bytes, run.chains, run.entries);
+    publish(queue, &writer, order_platform);
+}
+
+static bool has_avail(const struct l4vio_device_queue *queue)
+{
+    const struct virtq_packed_desc *desc = &ring_of(queue)[queue->avail_index];
+    return (l4vio_load16_acquire(&desc->flags) & ROUND_BITS) == queue->avail_bits;
+}
+
+/* Where a chain began that ends at `avail_index`. */
+static struct position behind(const struct l4vio_device_queue *queue, uint32_t entries)
+{
+    struct position at = avail_position(queue);
+    if (entries > at.place) {
+        at.place += queue->size;
+        at.bits ^= ROUND_BITS;
+    }
+    at.place -= entries;
+    return at;
+}
+
+static int rewind(struct l4vio_device_queue *queue, const struct l4vio_device_chain *chain)
+{
+    if (chain->entries == 0 || chain->entries > queue->in_flight_entries)
+        return L4VIO_EINVAL;
+    set_avail_position(queue, behind(queue, chain->entries));
+    queue->in_flight_entries = (uint16_t)(queue->in_flight_entries - chain->entries);
+    return L4VIO_OK;
+}
+
+static int rewind_in_order(struct l4vio_device_queue *queue, const struct l4vio_device_chain *chain)
+{
+    if (chain->entries == 0 || chain->entries > queue->in_flight_entries)
+        return L4VIO_EINVAL;
+    if (!l4vio_in_order_rewind(queue, behind(queue, chain->entries).place, chain))
+        return L4VIO_EINVAL;
+    return rewind(queue, chain);
+}
+
+/*
+ * The place that the driver waits for is among the last `unannounced` ones if it lies at most so far
+ * back. One more than a round back is the same place of the next round, which has not come yet.
+ */
+static bool wants_notification(const struct l4vio_device_queue *queue)
+{
+    const struct virtq_event_suppress *event = queue->avail;
+    uint32_t flags = l4vio_load16_acquire(&event->flags) & 3u;
+    if (flags != VIRTQ_EVENT_F_DESC || !queue->event_idx)
+        return flags != VIRTQ_EVENT_F_DISABLE;
+
+    uint32_t off_wrap = l4vio_load16(&event->off_wrap);
+    uint32_t place = off_wrap & ~(1u << VIRTQ_EVENT_WRAP_SHIFT);
+    bool same_round = off_wrap >> VIRTQ_EVENT_WRAP_SHIFT == (queue->used_bits != 0);
+    int32_t back = (int32_t)queue->used_index - (int32_t)place + (same_round ? 0 : queue->size);
+    return back > 0 && back <= queue->size && (uint32_t)back <= queue->unannounced;
+}
+
+static void set_kicks(struct l4vio_device_queue *queue, bool wanted)
+{
+    struct virtq_event_suppress *event = queue->used;
+    if (!wanted) {
+        l4vio_store16(&event->flags, VIRTQ_EVENT_F_DISABLE);
+        return;
+    }
+    if (!queue->event_idx) {
+        l4vio_store16(&event->flags, VIRTQ_EVENT_F_ENABLE);
+        return;
+    }
+    uint32_t round = queue->avail_bits == VIRTQ_PACKED_DESC_F_AVAIL;
+    l4vio_store16(&event->off_wrap,
+                  (uint16_t)(queue->avail_index | round << VIRTQ_EVENT_WRAP_SHIFT));
+    l4vio_store16_release(&event->flags, VIRTQ_EVENT_F_DESC);
+}
+
+/* Of what is said to be available, at least the first is to be seen. */
+static bool position_fits(const struct l4vio_device_queue *queue, uint16_t position)
+{
+    uint32_t place = position & ~(1u << VIRTQ_EVENT_WRAP_SHIFT);
+    uint32_t round = queue->avail_bits == VIRTQ_PACKED_DESC_F_AVAIL;
+    if (place >= queue->size)
+        return false;
+    bool same_round = (uint32_t)position >> VIRTQ_EVENT_WRAP_SHIFT == round;
+    int32_t ahead = (int32_t)place - queue->avail_index + (same_round ? 0 : queue->size);
+    if (ahead <= 0 || ahead > queue->size - queue->in_flight_entries)
+        return true;
+    return has_avail(queue);
+}
+
+/* One function per way of working: `in_order` and `order_platform` are constants in each. */
+static int next_plain(struct l4vio_device_queue *queue, struct l4vio_device_chain *chain,
+                      struct l4vio_device_segment *segments, unsigned segments_max)
+{
+    return take(queue, chain, segments, segments_max, false, false);
+}
+
+static int next_platform(struct l4vio_device_queue *queue, struct l4vio_device_chain *chain,
+                         struct l4vio_device_segment *segments, unsigned segments_max)
+{
+    return take(queue, chain, segments, segments_max, false, true);
+}
+
+static int next_in_order(struct l4vio_device_queue *queue, struct l4vio_device_chain *chain,
+                         struct l4vio_device_segment *segments, unsigned segments_max)
+{
+    return take(queue, chain, segments, segments_max, true, false);
+}
+
+static int next_in_order_platform(struct l4vio_device_queue *queue,
+                                  struct l4vio_device_chain *chain,
+                                  struct l4vio_device_segment *segments, unsigned segments_max)
+{
+    return take(queue, chain, segments, segments_max, true, true);
+}
+
+static void finish_plain(struct l4vio_device_queue *queue, const struct l4vio_device_used *used,
+                         unsigned count)
+{
+    hand_back(queue, used, count, false);
+}
+
+static void finish_platform(struct l4vio_device_queue *queue, const struct l4vio_device_used *used,
+                            unsigned count)
+{
+    hand_back(queue, used, count, true);
+}
+
+static void finish_in_order(struct l4vio_device_queue *queue, const struct l4vio_device_used *used,
+                            unsigned count)
+{
+    hand_back_in_order(queue, used, count, false);
+}
+
+static void finish_in_order_platform(struct l4vio_device_queue *queue,
+                                     const struct l4vio_device_used *used, unsigned count)
+{
+    hand_back_in_order(queue, used, count, true);
+}
+
+const struct l4vio_device_ring l4vio_device_packed = {
+    .ops = {next_plain, finish_plain, has_avail},
+    .order_platform_ops = {next_platform, finish_platform, has_avail},
+    .broken_ops = {l4vio_device_broken_next, finish_platform, l4vio_device_nothing_avail},
+    .initialize = initialize,
+    .rewind = rewind,
+    .wants_notification = wants_notification,
+    .set_kicks = set_kicks,
+    .position_fits = position_fits,
+};
+
+const struct l4vio_device_ring l4vio_device_packed_in_order = {
+    .ops = {next_in_order, finish_in_order, has_avail},
+    .order_platform_ops = {next_in_order_platform, finish_in_order_platform, has_avail},
+    .broken_ops = {l4vio_device_broken_next, finish_in_order_platform, l4vio_device_nothing_avail},
+    .initialize = initialize,
+    .rewind = rewind_in_order,
+    .wants_notification = wants_notification,
+    .set_kicks = set_kicks,
+    .position_fits = position_fits,
+};

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT */
+/* Device side of the split virtqueue (VIRTIO 1.4, section 2.7). */
+#include "core/bytes.h"
+#include "devices/chain.h"
+#include "devices/in_order.h"
+
+static inline const struct virtq_avail *avail_of(const struct l4vio_device_queue *queue)
+{
+    return queue->avail;
+}
+
+static inline struct virtq_used *used_of(const struct l4vio_device_queue *queue)
+{
+    return queue->used;
+}
+
+static inline const l4vio_le16 *avail_ring(const struct l4vio_device_queue *queue)
+{
+    return (const l4vio_le16 *)(const void *)(avail_of(queue) + 1);
+}
+
+static inline struct virtq_used_elem *used_ring(const struct l4vio_device_queue *queue)
+{
+    return (struct virtq_used_elem *)(void *)(used_of(queue) + 1);
+}
+
+/* Behind the rings, with EVENT_IDX. */
+static inline const l4vio_le16 *used_event(const struct l4vio_device_queue *queue)
+{
+    return &avail_ring(queue)[queue->size];
+}
+
+static inline l4vio_le16 *avail_event(const struct l4vio_device_queue *queue)
+{
+    return (l4vio_le16 *)(void *)&used_ring(queue)[queue->size];
+}
+
+static inline uint32_t place_of(const struct l4vio_device_queue *queue, uint32_t index)
+{
+    return index & (queue->size - 1u);
+}
+
+/* The driver has zeroed them if it keeps the rules; what we own says what we mean anyway. */
+static void initialize(struct l4vio_device_queue *queue)
+{
+    l4vio_store16(&used_of(queue)->flags, 0);
+    if (queue->event_idx)
+        l4vio_store16(avail_event(queue), 0);
+    l4vio_store16_release(&used_of(queue)->idx, 0);
+}
+
+/* Follows a table of descriptors; the queue has read none of them before. */
+static int walk_table(struct l4vio_device_queue *queue, struct l4vio_device_walk *walk,
+                      const void *table, uint32_t entries, unsigned count)
+{
+    for (uint32_t index = 0;;) {
+        struct l4vio_device_entry entry = l4vio_device_table_entry(table, index);
+        if (entry.third & VIRTQ_DESC_F_INDIRECT)
+            return l4vio_device_queue_break(
+                queue, "an indirect descriptor inside an indirect table", entry.address);
+        /* A cycle ends here too: clause D-2.7.5.3.1-3. */
+        if (count == queue->size)
+            return l4vio_device_queue_break(queue, "a chain longer than the queue", queue->size);
+        count++;
+        int result = l4vio_device_walk_add(queue, walk, entry.address, entry.length_bytes,
+                                           entry.third & VIRTQ_DESC_F_WRITE);
+        if (result)
+            return result;
+        if (!(entry.third & VIRTQ_DESC_F_NEXT))
+            return L4VIO_OK;
+        index = entry.fourth;
+        if (index >= entries)
+            return l4vio_device_queue_break(queue, "the next descriptor is out of range", index);
+    }
+}
+
+/* Follows a chain from its first descriptor, which was read already. */
+static int walk_chain(struct l4vio_device_queue *queue, struct l4vio_device_walk *walk,
+                      struct l4vio_device_entry entry)
+{
+    for (unsigned count = 0;;) {
+        if (entry.third & VIRTQ_DESC_F_INDIRECT) {
+            uint32_t entries;
+            const void *table = l4vio_device_chain_table(queue, entry.address, entry.length_bytes,
+                                                         entry.third & VIRTQ_DESC_F_NEXT, &entries);
+            return table ? walk_table(queue, walk, table, entries, count) : L4VIO_EBADPROTO;
+        }
+        /* A cycle ends here: no chain has more buffers than the queue has entries. */
+        if (count == queue->size)
+            return l4vio_device_queue_break(queue, "a chain longer than the queue", queue->size);
+        count++;
+        int result = l4vio_device_walk_add(queue, walk, entry.address, entry.length_bytes,
+                                           entry.third & VIRTQ_DESC_F_WRITE);
+        if (result)
+            return result;
+        if (!(entry.third & VIRTQ_DESC_F_NEXT))
+            return L4VIO_OK;
+        if (entry.fourth >= queue->size)
+            return l4vio_device_queue_break(queue, "the next descriptor is out of range",
+                                            entry.fourth);
+        entry = l4vio_device_entry_at(queue->desc, entry.fourth);
+    }
+}
+
+__attribute__((noinline)) static int take_chain(struct l4vio_device_queue *queue,
+                                                struct l4vio_device_chain *chain,
+                                                struct l4vio_device_segment *segments,
+                                                unsigned segments_max,
+                                                struct l4vio_device_entry first)
+{
+    struct l4vio_device_walk walk = {.segments = segments, .segments_max = segments_max};
+    int result = walk_chain(queue, &walk, first);
+    if (!result)
+        l4vio_device_walk_end(&walk, chain);
+    return result;
+}
+
+/* Reads the available index. Entries that were not looked at, or a negative code. */
+static inline int look(struct l4vio_device_queue *queue, bool order_platform)
+{
+    uint16_t index = l4vio_device_load_index(&avail_of(queue)->idx, order_platform);
+    uint16_t pending = (uint16_t)(index - queue->avail_index);
+    /* Chains in flight still own descriptors: all together there cannot be more than the size. */
+    if ((uint32_t)pending + queue->in_flight > queue->size)
+        return l4vio_device_queue_break(queue, "the available index runs ahead", index);
+    queue->seen_index = index;
+    return pending;
+}
+
+static inline int take(struct l4vio_device_queue *queue, struct l4vio_device_chain *chain,
+                       struct l4vio_device_segment *segments, unsigned segments_max, bool in_order,
+                       bool order_platform)
+{
+    uint32_t index = queue->avail_index;
+    if (index == queue->seen_index) {
+        int pending = look(queue, order_platform);
+        if (pending <= 0)
+            return pending;
+    }
+
+    uint32_t head = l4vio_load16(&avail_ring(queue)[place_of(queue, index)]);
+    if (head >= queue->size)
+        return l4vio_device_queue_break(queue, "the head of a chain is out of range", head);
+    if (in_order && l4vio_in_order_has(queue, head))
+        return l4vio_device_queue_break(queue, "the head of a chain is in flight already", head);
+    struct l4vio_device_entry first = l4vio_device_entry_at(queue->desc, head);
+    chain->head = (uint16_t)head;
+    chain->entries = 1;
+    int result =
+        first.third & (VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_INDIRECT)
+            ? take_chain(queue, chain, segments, segments_max, first)
+            : l4vio_device_chain_single(queue, chain, segments, segments_max, first.address,
+                                        first.length_bytes, first.third & VIRTQ_DESC_F_WRITE);
+    if (result)
+        return result;
+
+    if (in_order)
+        l4vio_in_order_take(queue, place_of(queue, index), chain);
+    queue->avail_index = (uint16_t)(index + 1u);
+    queue->in_flight++;
+    queue->counters.taken++;
+    return 1;
+}
+
+static inline void write_used(const struct l4vio_device_queue *queue, uint32_t index, uint32_t head,
+                              uint32_t written_bytes)
+{
+    struct virtq_used_elem *elem = &used_ring(queue)[place_of(queue, index)];
+    l4vio_store32(&elem->id, head);
+    l4vio_store32(&elem->len, written_bytes);
+}
+
+/* Shows what was written up to an index. */
+static inline void publish(struct l4vio_device_queue *queue, uint32_t index, uint32_t chains,
+                           bool order_platform)
+{
+    queue->used_index = (uint16_t)index;
+    queue->in_flight = (uint16_t)(queue->in_flight - chains);
+    queue->unannounced += chains;
+    queue->counters.finished += chains;
+    l4vio_device_publish_index(&used_of(queue)->idx, (uint16_t)index, order_platform);
+}
+
+static inline void hand_back(struct l4vio_device_queue *queue, const struct l4vio_device_used *used,
+                             unsigned count, bool order_platform)
+{
+    if (count > queue->in_flight) {
+        queue->counters.refused_results += count - queue->in_flight;
+        count = queue->in_flight;
+    }
+    if (count == 0)
+        return;
+
+    uint32_t index = queue->used_index;
+    for (const struct l4vio_device_used *end = used + count; used != end; used++)
+        write_used(queue, index++, used->head, used->written_bytes);
+    publish(queue, index, count, order_platform);
+}
+
+/* One element for a run of chains lies where that of the first one would; the index skips the rest. */
+static inline void hand_back_in_order(struct l4vio_device_queue *queue,
+                                      const struct l4vio_device_used *used, unsigned count,
+                                      bool order_platform)
+{
+    struct l4vio_in_order_run run;
+    uint32_t index = queue->used_index;
+    uint32_t chains = 0;
+
+    l4vio_in_order_keep(queue, used, count);
+    while (l4vio_in_order_next(queue, place_of(queue, index), &run)) {
+        write_used(queue, index, run.head, run.written_bytes);
+        index += run.chains;
+        chains += run.chains;
+    }
+    if (chains)
+        publish(queue, index, chains, order_platform);
+}
+
+static bool has_avail(const struct l4vio_device_queue *queue)
+{
+    return l4vio_load16_acquire(&avail_of(queue)->idx) != queue->avail_index;
+}
+
+static int rewind(struct l4vio_device_queue *queue, const struct l4vio_device_chain *chain)
+{
+    (void)chain;
+    queue->avail_index--;
+    return L4VIO_OK;
+}
+
+static int rewind_in_order(struct l4vio_device_queue *queue, const struct l4vio_device_chain *chain)
+{
+    if (!l4vio_in_order_rewind(queue, place_of(queue, queue->avail_index - 1u), chain))
+        return L4VIO_EINVAL;
+    return rewind(queue, chain);
+}
+
+static bool wants_notification(const struct l4vio_device_queue *queue)
+{
+    if (!queue->event_idx)
+        return !(l4vio_load16(&avail_of(queue)->flags) & VIRTQ_AVAIL_F_NO_INTERRUPT);
+    /* Clause V-2.7.7.2-5: is the entry that it waits for among the last ones? */
+    uint16_t since = (uint16_t)(queue->used_index - l4vio_load16(used_event(queue)) - 1u);
+    return since < queue->unannounced;
+}
+
+/*
+ * With EVENT_IDX one kick is asked for by its entry, and none by an entry that has passed: nothing
+ * has to be written if the driver has passed what it was asked for last.
+ */
+static void set_kicks(struct l4vio_device_queue *queue, bool wanted)
+{
+    if (!queue->event_idx) {
+        l4vio_store16(&used_of(queue)->flags, (uint16_t)(wanted ? 0u : VIRTQ_USED_F_NO_NOTIFY));
+        return;
+    }
+    uint16_t entry = wanted ? queue->avail_index : (uint16_t)(queue->avail_index - 1u);
+    if (entry == queue->kick_index || (!wanted && queue->kick_index != queue->avail_index))
+        return;
+    queue->kick_index = entry;
+    l4vio_store16(avail_event(queue), entry);
+}
+
+/* The index only grows, so no kick says more than the ring shows. */
+static bool position_fits(const struct l4vio_device_queue *queue, uint16_t position)
+{
+    uint16_t ahead = (uint16_t)(position - l4vio_load16_acquire(&avail_of(queue)->idx));
+    return ahead == 0 || ahead > queue->size;
+}
+
+/* One function per way of working: `in_order` and `order_platform` are constants in each. */
+static int next_plain(struct l4vio_device_queue *queue, struct l4vio_device_chain *chain,
+                      struct l4vio_device_segment *segments, unsigned segments_max)
+{
+    return take(queue, chain, segments, segments_max, false, false);
+}
+
+static int next_platform(struct l4vio_device_queue *queue, struct l4vio_device_chain *chain,
+                         struct l4vio_device_segment *segments, unsigned segments_max)
+{
+    return take(queue, chain, segments, segments_max, false, true);
+}
+
+static int next_in_order(struct l4vio_device_queue *queue, struct l4vio_device_chain *chain,
+                         struct l4vio_device_segment *segments, unsigned segments_max)
+{
+    return take(queue, chain, segments, segments_max, true, false);
+}
+
+static int next_in_order_platform(struct l4vio_device_queue *queue,
+                                  struct l4vio_device_chain *chain,
+                                  struct l4vio_device_segment *segments, unsigned segments_max)
+{
+    return take(queue, chain, segments, segments_max, true, true);
+}
+
+static void finish_plain(struct l4vio_device_queue *queue, const struct l4vio_device_used *used,
+                         unsigned count)
+{
+    hand_back(queue, used, count, false);
+}
+
+static void finish_platform(struct l4vio_device_queue *queue, const struct l4vio_device_used *used,
+                            unsigned count)
+{
+    hand_back(queue, used, count, true);
+}
+
+static void finish_in_order(struct l4vio_device_queue *queue, const struct l4vio_device_used *used,
+                            unsigned count)
+{
+    hand_back_in_order(queue, used, count, false);
+}
+
+static void finish_in_order_platform(struct l4vio_device_queue *queue,
+                                     const struct l4vio_device_used *used, unsigned count)
+{
+    hand_back_in_order(queue, used, count, true);
+}
+
+const struct l4vio_device_ring l4vio_device_split = {
+    .ops = {next_plain, finish_plain, has_avail},
+    .order_platform_ops = {next_platform, finish_platform, has_avail},
+    .broken_ops = {l4vio_device_broken_next, finish_platform, l4vio_device_nothing_avail},
+    .initialize = initialize,
+    .rewind = rewind,
+    .wants_notification = wants_notification,
+    .set_kicks = set_kicks,
+    .position_fits = position_fits,
+};
+
+const struct l4vio_device_ring l4vio_device_split_in_order = {
+    .ops = {next_in_order, finish_in_order, has_avail},
+    .order_platform_ops = {next_in_order_platform, finish_in_order_platform, has_avail},
+    .broken_ops = {l4vio_device_broken_next, finish_in_order_platform, l4vio_device_nothing_avail},
+    .initialize = initialize,
+    .rewind = rewind_in_order,
+    .wants_notification = wants_notification,
+    .set_kicks = set_kicks,
+    .position_fits = position_fits,
+};
