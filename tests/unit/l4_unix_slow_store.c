@@ -216,6 +216,89 @@ static void reset_waits_for_the_store_without_holding_others_up(void **state)
     }
 }
 
+static void *reset_queue_thread(void *argument)
+{
+    struct socket_driver *driver = argument;
+
+    return (void *)(intptr_t)l4vio_driver_reset_queue(&driver->driver, &driver->queues[0], NULL);
+}
+
+/* What was in flight on queue 0 comes back, each once, and it runs again. */
+static void detach_and_attach(struct socket_driver *driver, int in_flight)
+{
+    struct l4vio_queue *ring = &driver->queues[0];
+    void *cookies[SOCKET_DRIVER_DEPTH];
+
+    assert_int_equal(l4vio_queue_detach(ring, cookies, SOCKET_DRIVER_DEPTH), in_flight);
+    assert_int_equal(l4vio_queue_detach(ring, cookies, SOCKET_DRIVER_DEPTH), 0);
+    assert_int_equal(l4vio_queue_initialize_rings(ring), 0);
+    assert_int_equal(l4vio_driver_attach_queue(&driver->driver, ring, NULL), 0);
+    assert_int_equal(socket_driver_request(driver, 0, VIRTIO_BLK_T_IN, 8), 0);
+}
+
+/* Clause D-2.6.1.1.2-1: one queue waits for its own requests, others neither wait nor are waited for. */
+static void queue_reset_waits_for_the_store_and_for_no_other_queue(void **state)
+{
+    static struct socket_driver driver;
+    struct socket_server server;
+    struct slow_store store;
+    pthread_t thread;
+    void *result;
+
+    (void)state;
+    for (int threads = 0; threads < 2; threads++) {
+        start(&server, &store, threads, 2);
+        assert_int_equal(socket_driver_open(&driver, server.path, 2), 0);
+        send_held(&driver, &store, 4, 8);
+        assert_int_equal(pthread_create(&thread, NULL, reset_queue_thread, &driver), 0);
+        for (unsigned n = 8; n < SOCKET_DRIVER_DEPTH; n++)
+            assert_int_equal(socket_driver_start(&driver, 1, n, VIRTIO_BLK_T_OUT, n), 0);
+        l4vio_queue_publish(&driver.queues[1]);
+        assert_int_equal(l4vio_driver_notify(&driver.driver, &driver.queues[1]), 0);
+        release_all(&store);
+        pthread_join(thread, &result);
+        assert_ptr_equal(result, NULL);
+        /* The store is done with the memory of queue 0: the driver may use it for something else. */
+        for (unsigned n = 0; n < 4; n++)
+            memset(socket_driver_data(&driver, 0, n), 0x11, SOCKET_DRIVER_DATA_BYTES);
+        assert_int_equal(socket_driver_finish(&driver, 1), 0);
+        assert_int_equal(socket_driver_request(&driver, 1, VIRTIO_BLK_T_IN, HELD_SECTOR), 0);
+        for (unsigned n = 0; n < 4; n++)
+            assert_int_equal(socket_driver_data(&driver, 0, n)[n * 1000], 0x11);
+        detach_and_attach(&driver, 4);
+        socket_driver_close(&driver);
+        socket_server_end(&server);
+    }
+}
+
+static void queue_reset_does_not_wait_for_requests_of_another_queue(void **state)
+{
+    static struct socket_driver driver;
+    struct socket_server server;
+    struct slow_store store;
+
+    (void)state;
+    for (int threads = 0; threads < 2; threads++) {
+        start(&server, &store, threads, 2);
+        assert_int_equal(socket_driver_open(&driver, server.path, 2), 0);
+        assert_int_equal(socket_driver_start(&driver, 1, 0, VIRTIO_BLK_T_IN, HELD_SECTOR), 0);
+        l4vio_queue_publish(&driver.queues[1]);
+        assert_int_equal(l4vio_driver_notify(&driver.driver, &driver.queues[1]), 0);
+        while (atomic_load(&store.held) < 1)
+            usleep(1000);
+        for (unsigned i = 0; i < 100; i++) {
+            assert_int_equal(l4vio_driver_reset_queue(&driver.driver, &driver.queues[0], NULL), 0);
+            detach_and_attach(&driver, 0);
+        }
+        assert_int_equal(atomic_load(&store.held), 1);
+        release_all(&store);
+        assert_int_equal(socket_driver_finish(&driver, 1), 0);
+        assert_int_equal(socket_driver_status(&driver, 1, 0), 0);
+        socket_driver_close(&driver);
+        socket_server_end(&server);
+    }
+}
+
 /* The connection ends with requests in flight: memory stays mapped until the store is done. */
 static void dead_client_is_cleared_when_the_store_is_done(void **state)
 {
@@ -380,6 +463,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reset_waits_for_the_store_without_holding_others_up),
+        cmocka_unit_test(queue_reset_waits_for_the_store_and_for_no_other_queue),
+        cmocka_unit_test(queue_reset_does_not_wait_for_requests_of_another_queue),
         cmocka_unit_test(dead_client_is_cleared_when_the_store_is_done),
         cmocka_unit_test(server_stops_when_the_store_is_done),
         cmocka_unit_test(full_store_is_waited_for),

@@ -8,8 +8,9 @@
  * (always in the same order), so it has the device to itself. Nothing sleeps with a lock held.
  *
  * A control operation that needs the service to have let go of a client's memory (reset, end of the
- * client) is put off: the client's queues take nothing more, completions come in as usual, and the
- * operation runs once nothing is in flight. Other clients are served all the while.
+ * client) or of one queue's is put off: the client's queues, or that one, take nothing more, completions
+ * come in as usual, and the operation runs once nothing is in flight. Other queues and clients are served
+ * all the while.
  */
 #ifndef L4VIO_L4_UNIX_SERVER_H
 #define L4VIO_L4_UNIX_SERVER_H
@@ -24,6 +25,7 @@
 #include "transports/l4_unix/message.h"
 
 #define L4VIO_SERVER_QUEUES_MAX 64u
+#define L4VIO_SERVER_ALL_QUEUES UINT32_MAX
 
 /* Where an epoll event comes from: 32 bits of generation, 16 of slot, 16 of source. */
 #define L4VIO_SERVER_SLOT 0xffffu /* The server's own descriptors. */
@@ -89,9 +91,10 @@ struct l4vio_served_client {
     uid_t uid;
     pid_t pid;
     enum l4vio_client_state state;
-    uint64_t deadline_ns; /* Of the hello. */
-    bool stopping;        /* Queues take nothing more until nothing is in flight. */
-    bool call_waits;      /* `waiting` is to run then. */
+    uint64_t deadline_ns;    /* Of the hello. */
+    bool stopping;           /* Queues take nothing more until nothing is in flight. */
+    uint32_t stopping_queue; /* This one, or L4VIO_SERVER_ALL_QUEUES. */
+    bool call_waits;         /* `waiting` is to run then. */
     struct l4vio_unix_packet waiting;
     uint32_t waiting_command; /* So is this one of the `cmd` register; 0: none. */
 
@@ -165,8 +168,17 @@ struct l4vio_served_client *l4vio_client_new(struct l4vio_l4_server *server, int
 int l4vio_client_make_device(struct l4vio_served_client *client, struct l4vio_error *error);
 struct l4vio_served_client *l4vio_client_find(const struct l4vio_l4_server *server,
                                               struct l4vio_event event);
-/* From now on the client's queues take nothing. Returns whether nothing is in flight already. */
-bool l4vio_client_stop(struct l4vio_served_client *client);
+/*
+ * From now on the client's queues, or one of them, take nothing, until nothing of them is in flight.
+ * Returns whether nothing is already.
+ */
+bool l4vio_client_stop(struct l4vio_served_client *client, uint32_t queue);
+/* Whether a queue takes nothing for that reason. */
+static inline bool l4vio_client_stops(const struct l4vio_served_client *client, uint32_t queue)
+{
+    return client->stopping &&
+           (client->stopping_queue == queue || client->stopping_queue == L4VIO_SERVER_ALL_QUEUES);
+}
 /* Ends that if nothing is in flight any more, and the client with it if that was to end. */
 bool l4vio_client_go_on(struct l4vio_served_client *client);
 /* With control: lets the workers look at every queue of the client. */

@@ -194,8 +194,9 @@ static void answer(struct l4vio_served_client *client, struct l4vio_unix_packet 
 }
 
 /* Calls that take memory away from the device wait until the service has let go of it. */
-static bool needs_quiet(const struct l4vio_unix_call *wire)
+static bool needs_quiet(const struct l4vio_unix_call *wire, uint32_t *queue)
 {
+    *queue = L4VIO_SERVER_ALL_QUEUES;
     switch (l4vio_swap32(wire->opcode)) {
     case L4VIO_CALL_SET_STATUS: {
         uint32_t status = l4vio_swap32(wire->argument);
@@ -203,7 +204,8 @@ static bool needs_quiet(const struct l4vio_unix_call *wire)
     }
     case L4VIO_CALL_CONFIG_QUEUE:
     case L4VIO_UNIX_RESET_QUEUE:
-        return true;
+        *queue = l4vio_swap32(wire->argument);
+        return *queue < L4VIO_SERVER_QUEUES_MAX;
     default:
         return false;
     }
@@ -217,7 +219,8 @@ static void handle_call(struct l4vio_served_client *client, struct l4vio_unix_pa
         l4vio_client_end(client, "sent a packet of wrong size");
         return;
     }
-    if (!needs_quiet(&packet->u.call) || l4vio_client_stop(client)) {
+    uint32_t queue;
+    if (!needs_quiet(&packet->u.call, &queue) || l4vio_client_stop(client, queue)) {
         answer(client, packet);
         return;
     }
@@ -311,11 +314,14 @@ void l4vio_client_receive(struct l4vio_served_client *client)
 }
 
 /* Commands that take memory away from the device, or may: as with calls. */
-static bool command_needs_quiet(uint32_t cmd)
+static bool command_needs_quiet(uint32_t cmd, uint32_t *queue)
 {
     uint32_t command = cmd >> 24;
+    uint32_t argument = cmd & 0xffffffu;
 
-    return command == L4VIO_PAGE_CMD_SET_STATUS || command == L4VIO_PAGE_CMD_CFG_QUEUE;
+    *queue = command == L4VIO_PAGE_CMD_CFG_QUEUE ? argument : L4VIO_SERVER_ALL_QUEUES;
+    return command == L4VIO_PAGE_CMD_SET_STATUS ||
+           (command == L4VIO_PAGE_CMD_CFG_QUEUE && argument < L4VIO_SERVER_QUEUES_MAX);
 }
 
 static void run_command(struct l4vio_served_client *client, uint32_t cmd)
@@ -336,7 +342,8 @@ void l4vio_client_look(struct l4vio_served_client *client)
     uint32_t cmd = l4vio_device_page_read_cmd(&client->page);
     if (cmd == 0)
         return;
-    if (command_needs_quiet(cmd) && !l4vio_client_stop(client))
+    uint32_t queue;
+    if (command_needs_quiet(cmd, &queue) && !l4vio_client_stop(client, queue))
         client->waiting_command = cmd;
     else
         run_command(client, cmd);

@@ -245,25 +245,26 @@ unsigned l4vio_client_in_flight(const struct l4vio_served_client *client, uint32
     return ops->in_flight ? ops->in_flight(client->instance, queue) : 0;
 }
 
-/* Whether the service holds none of the client's requests. */
-static bool is_quiet(const struct l4vio_served_client *client)
+/* Whether the service holds none of the client's requests, or of those of one queue. */
+static bool is_quiet(const struct l4vio_served_client *client, uint32_t queue)
 {
     for (uint32_t i = 0; client->device_made && i < client->server->config.service.queue_count;
          i++) {
-        if (l4vio_client_in_flight(client, i))
+        if ((i == queue || queue == L4VIO_SERVER_ALL_QUEUES) && l4vio_client_in_flight(client, i))
             return false;
     }
     return true;
 }
 
-/* Returns whether nothing is in flight already. */
-bool l4vio_client_stop(struct l4vio_served_client *client)
+bool l4vio_client_stop(struct l4vio_served_client *client, uint32_t queue)
 {
     l4vio_control_enter(client->server);
-    bool quiet = is_quiet(client);
-    if (!quiet && !client->stopping) {
+    bool quiet = is_quiet(client, queue);
+    if (!quiet) {
+        /* The end of a client comes on top of what it is waiting for. */
+        client->server->stopping += !client->stopping;
         client->stopping = true;
-        client->server->stopping++;
+        client->stopping_queue = queue;
         l4vio_client_activate(client);
     }
     l4vio_control_leave(client->server);
@@ -276,13 +277,15 @@ bool l4vio_client_go_on(struct l4vio_served_client *client)
     struct l4vio_l4_server *server = client->server;
 
     l4vio_control_enter(server);
-    bool quiet = is_quiet(client);
+    bool ending = client->state == L4VIO_CLIENT_ENDING;
+    bool quiet = is_quiet(client, client->stopping && !ending ? client->stopping_queue
+                                                              : L4VIO_SERVER_ALL_QUEUES);
     if (quiet && client->stopping) {
         client->stopping = false;
         server->stopping--;
         l4vio_client_activate(client);
     }
-    if (quiet && client->state == L4VIO_CLIENT_ENDING)
+    if (quiet && ending)
         free_client(client);
     l4vio_control_leave(server);
     return quiet;

@@ -50,7 +50,7 @@ void l4vio_client_end(struct l4vio_served_client *client, const char *why)
     if (client->call_waits)
         l4vio_unix_close_fds(&client->waiting);
     client->call_waits = false;
-    if (l4vio_client_stop(client))
+    if (l4vio_client_stop(client, L4VIO_SERVER_ALL_QUEUES))
         l4vio_client_go_on(client);
 }
 

@@ -67,7 +67,7 @@ static bool serve_stopped(struct l4vio_worker *worker, struct l4vio_served_clien
 
     if (ops->in_flight)
         ops->process(client->instance, queue, 0);
-    if (client->stopping && l4vio_client_in_flight(client, queue) == 0)
+    if (l4vio_client_stops(client, queue) && l4vio_client_in_flight(client, queue) == 0)
         l4vio_server_signal(worker->server->wake);
     return must_poll(worker, client, queue);
 }
@@ -102,7 +102,7 @@ static bool serve(struct l4vio_worker *worker, struct l4vio_served_queue *queue,
     bool due = queue->due;
 
     queue->due = false;
-    if (client->stopping || !ring || !l4vio_device_live(client->device)) {
+    if (l4vio_client_stops(client, queue->index) || !ring || !l4vio_device_live(client->device)) {
         queue->spinning = false;
         return serve_stopped(worker, client, queue->index);
     }
