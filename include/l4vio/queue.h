@@ -189,6 +189,7 @@ struct l4vio_queue {
     bool kick_fetched;      /**< kick_handle is valid. */
     int broken;             /**< 0, or the sticky error code. */
     uint64_t kick_index;    /**< published_index at the last kick decision. */
+    uint64_t armed_index;   /**< EVENT_IDX: used_index at the notification that was asked for. */
     uint64_t in_order_end;  /**< In order: completions known of, up to this request. */
     uint64_t held_word; /**< Packed: length, id and flags of the descriptor at held_place: written
                                  by publish. */

@@ -100,6 +100,12 @@ static inline void l4vio_store64(l4vio_le64 *to, uint64_t value)
 #endif
 }
 
+/* Flags and next of a split descriptor, by one store. */
+static inline void l4vio_store_flags_next(struct virtq_desc *desc, uint32_t flags, uint32_t next)
+{
+    l4vio_store32((l4vio_le32 *)(void *)&desc->flags, flags | next << 16);
+}
+
 /*
  * Load-acquire of an index that the peer publishes: what lies behind it is read afterwards (driver:
  * used.idx, clause D-2.7.14; device: avail.idx). Defect B5 was a plain load here.

@@ -149,11 +149,7 @@ static const struct l4vio_ring_format *const formats[2][2] = {
 
 static const struct l4vio_ring_format *choose_format(const struct l4vio_queue_config *config)
 {
-    bool packed = has(config, L4VIO_F_RING_PACKED);
-    if (!packed && (has(config, L4VIO_F_EVENT_IDX) || has(config, L4VIO_F_ORDER_PLATFORM) ||
-                    (has(config, L4VIO_F_INDIRECT_DESC) && config->indirect.memory)))
-        return NULL;
-    return formats[packed][has(config, L4VIO_F_IN_ORDER)];
+    return formats[has(config, L4VIO_F_RING_PACKED)][has(config, L4VIO_F_IN_ORDER)];
 }
 
 int l4vio_queue_init(struct l4vio_queue *queue, const struct l4vio_queue_config *config,
@@ -237,13 +233,22 @@ int l4vio_queue_initialize_rings(struct l4vio_queue *queue)
     return L4VIO_OK;
 }
 
+/* Store before load, between us and the device. */
+static void full_barrier(const struct l4vio_queue *queue)
+{
+    if (queue->order_platform)
+        l4vio_platform_full_barrier();
+    else
+        l4vio_full_barrier();
+}
+
 bool l4vio_queue_needs_kick(struct l4vio_queue *queue)
 {
     if (queue->kick_index == queue->published_index || queue->broken)
         return false;
 
     /* What was published has to be visible before we look: the device does the reverse (B4). */
-    l4vio_full_barrier();
+    full_barrier(queue);
     bool wanted = queue->format->wants_kick(queue);
     queue->kick_index = queue->published_index;
     queue->kick_place = queue->format->kick_position(queue);
@@ -265,7 +270,7 @@ static bool arm(struct l4vio_queue *queue, unsigned completions)
     queue->format->set_interrupts(queue, completions);
     queue->interrupts_off = false;
     /* The device must see the wish before we look again, or both sides wait for the other (B6). */
-    l4vio_full_barrier();
+    full_barrier(queue);
     return queue->broken || queue->format->has_used_many(queue, completions);
 }
 

@@ -1,208 +1,200 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Driver side of the split virtqueue (VIRTIO 1.4, section 2.7).
+ * Driver side of the split virtqueue (VIRTIO 1.4, section 2.7), requests coming back in any order.
  *
  * The links between descriptors are kept in the private slots, for free entries and for chains in
  * flight alike: adding a chain takes a run off the front of the free list, completing it puts the
  * run back, and no link is ever read from the ring (T1). Descriptors are written while their entries
  * are still free, so a request that turns out to be wrong half-way is just not taken.
+ *
+ * The free list ends in `size`, which is no entry: an empty one is noticed without a count.
  */
-#include "core/ring_format.h"
-
-#include "core/ordering.h"
-
-static inline struct virtq_desc *table_of(const struct l4vio_queue *queue)
-{
-    return queue->desc;
-}
-
-static inline struct virtq_avail *avail_of(const struct l4vio_queue *queue)
-{
-    return queue->avail;
-}
-
-static inline const struct virtq_used *used_of(const struct l4vio_queue *queue)
-{
-    return queue->used;
-}
-
-static inline l4vio_le16 *avail_ring(const struct l4vio_queue *queue)
-{
-    return (l4vio_le16 *)(void *)(avail_of(queue) + 1);
-}
-
-static inline const struct virtq_used_elem *used_ring(const struct l4vio_queue *queue)
-{
-    return (const struct virtq_used_elem *)(const void *)(used_of(queue) + 1);
-}
-
-static void clear16(l4vio_le16 *to, uint64_t count)
-{
-    for (uint64_t i = 0; i < count; i++)
-        l4vio_store16(&to[i], 0);
-}
+#include "core/split.h"
+#include "core/indirect.h"
 
 static void initialize(struct l4vio_queue *queue)
 {
-    const uint16_t size = queue->size;
-
-    for (uint32_t i = 0; i < size; i++) {
-        l4vio_store64(&table_of(queue)[i].addr, 0);
-        l4vio_store32(&table_of(queue)[i].len, 0);
-        clear16(&table_of(queue)[i].flags, 2);
+    l4vio_split_initialize_areas(queue);
+    for (uint32_t i = 0; i < queue->size; i++)
         queue->slots[i] = (struct l4vio_queue_slot){.link = l4vio_slot_link(i + 1u, 0)};
-    }
-    /* The device's area too, while the device does not know it (clause D-2.7.10.1-1). */
-    clear16((l4vio_le16 *)queue->avail, l4vio_virtqueue_avail_bytes(size) / sizeof(l4vio_le16));
-    clear16((l4vio_le16 *)(uintptr_t)queue->used,
-            l4vio_virtqueue_used_bytes(size) / sizeof(l4vio_le16));
     queue->free_head = 0;
-}
-
-static inline void make_available(const struct l4vio_queue *queue, uint32_t index, uint32_t head)
-{
-    l4vio_store16(&avail_ring(queue)[index & queue->mask], (uint16_t)head);
 }
 
 /* Where the writing of a chain has come to. */
 struct cursor {
-    struct virtq_desc *desc;
-    const struct l4vio_queue_slot *slots;
-    uint32_t entry;          /* The next free entry. */
-    struct virtq_desc *last; /* The descriptor written last. */
-    uint64_t total_bytes;    /* Of all buffers so far. */
+    struct virtq_desc *table;
+    struct l4vio_queue_slot *slots;
+    const struct l4vio_buffer *buffer;
+    uint64_t total_bytes; /* Of all buffers so far. */
+    uint32_t entry;       /* The next free entry. */
+    uint32_t last;        /* The entry written last. */
 };
 
-static inline void write_descriptor(struct cursor *at, uint64_t address, uint32_t length_bytes,
-                                    uint16_t flags)
+__attribute__((always_inline)) static inline void write_descriptor(struct cursor *at,
+                                                                   uint64_t address,
+                                                                   uint32_t length_bytes,
+                                                                   uint16_t flags)
 {
-    struct virtq_desc *desc = &at->desc[at->entry];
-    uint32_t next = l4vio_slot_next(&at->slots[at->entry]);
-
+    struct virtq_desc *desc = &at->table[at->entry];
+    at->last = at->entry;
+    at->entry = at->slots[at->entry].link; /* Of a free entry: not the head of anything. */
     l4vio_store64(&desc->addr, address);
     l4vio_store32(&desc->len, length_bytes);
     l4vio_store16(&desc->flags, flags);
-    l4vio_store16(&desc->next, (uint16_t)next);
-    at->last = desc;
-    at->entry = next;
-    at->total_bytes += length_bytes;
+    l4vio_store16(&desc->next, (uint16_t)at->entry);
 }
 
-/* At least one buffer. Returns the one behind the last, NULL if there is an empty one. */
-static inline const struct l4vio_buffer *write_buffers(struct cursor *at,
-                                                       const struct l4vio_buffer *buffer,
-                                                       uint32_t count, uint16_t flags)
+/* Buffers up to `end`, all of which go on. Returns false if there is an empty one. */
+__attribute__((always_inline)) static inline bool write_buffers(struct cursor *at,
+                                                                const struct l4vio_buffer *end,
+                                                                uint16_t flags)
 {
-    do {
-        if (buffer->length_bytes == 0)
-            return NULL;
-        write_descriptor(at, buffer->address, buffer->length_bytes, flags);
-        buffer++;
-    } while (--count != 0);
-    return buffer;
+    for (; at->buffer != end; at->buffer++) {
+        uint32_t length_bytes = at->buffer->length_bytes;
+        if (length_bytes == 0)
+            return false;
+        write_descriptor(at, at->buffer->address, length_bytes, flags);
+        at->total_bytes += length_bytes;
+    }
+    return true;
 }
 
-/* The sum over the writable buffers, or less than 0 if the request is not valid. */
-static inline int64_t write_request(struct cursor *at, const struct l4vio_request *request)
+/* At least one buffer. Returns whether the request is valid, with the sum over the writable ones. */
+__attribute__((always_inline)) static inline bool write_chain(struct cursor *at,
+                                                              const struct l4vio_request *request,
+                                                              uint32_t *writable_bytes)
 {
-    const struct l4vio_buffer *buffer = request->buffers;
-    uint32_t readable = request->readable;
-    uint32_t writable = request->writable;
+    const struct l4vio_buffer *const writable = request->buffers + request->readable;
+    const struct l4vio_buffer *const end = writable + request->writable;
 
+    at->buffer = request->buffers;
     at->total_bytes = 0;
-    if (readable) {
-        buffer = write_buffers(at, buffer, readable, VIRTQ_DESC_F_NEXT);
-        if (!buffer)
-            return -1;
-    }
+    if (!write_buffers(at, writable, VIRTQ_DESC_F_NEXT))
+        return false;
     uint64_t readable_bytes = at->total_bytes;
-    if (writable) {
-        buffer = write_buffers(at, buffer, writable, VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE);
-        if (!buffer)
-            return -1;
-        l4vio_store16(&at->last->flags, VIRTQ_DESC_F_WRITE);
+    if (at->buffer != end) {
+        if (!write_buffers(at, end, VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE))
+            return false;
+        l4vio_store16(&at->table[at->last].flags, VIRTQ_DESC_F_WRITE);
     } else {
-        l4vio_store16(&at->last->flags, 0);
+        l4vio_store16(&at->table[at->last].flags, 0);
     }
-    if (at->total_bytes >> 32)
-        return -1;
-    return (int64_t)(at->total_bytes - readable_bytes);
+    *writable_bytes = (uint32_t)(at->total_bytes - readable_bytes);
+    return at->total_bytes >> 32 == 0;
 }
 
-/* Why a request of so many entries is not taken now. */
-static int no_room(const struct l4vio_queue *queue, uint32_t entries)
+/*
+ * Marks the chain that was written from `head` to the cursor as in flight. The head links to the last
+ * entry and the last one to the second, so that a chain is put back without a walk.
+ */
+static inline void hold_chain(const struct cursor *at, uint32_t head, uint32_t entries,
+                              uint32_t writable_bytes)
 {
-    if (entries == 0)
-        return L4VIO_EINVAL;
-    return entries > queue->size ? L4VIO_E2BIG : L4VIO_EAGAIN;
+    struct l4vio_queue_slot *slot = &at->slots[head];
+    slot->writable_bytes = writable_bytes;
+    at->slots[at->last].link = slot->link;
+    slot->link = l4vio_slot_link(at->last, entries);
 }
 
-/* Requests of any number of buffers: the one that the straight path stopped at, and the rest. */
+/* One descriptor that points to a table; as write_chain. */
+static inline bool write_table(const struct l4vio_queue *queue, struct cursor *at,
+                               const struct l4vio_request *request, uint32_t *writable_bytes)
+{
+    uint32_t table = at->entry;
+    uint32_t buffers = (uint32_t)request->readable + request->writable;
+    int64_t bytes = l4vio_indirect_write(queue, request, table);
+    if (bytes < 0)
+        return false;
+    *writable_bytes = (uint32_t)bytes;
+    write_descriptor(at, l4vio_indirect_address(queue, table), l4vio_indirect_bytes(buffers),
+                     VIRTQ_DESC_F_INDIRECT);
+    return true;
+}
+
+/* Requests of any number of buffers, from number `added` on. `tables` is a constant in both callers. */
+__attribute__((always_inline)) static inline int add_by(struct l4vio_queue *queue,
+                                                        const struct l4vio_request *requests,
+                                                        unsigned added, unsigned count, bool tables)
+{
+    struct cursor at = {.table = queue->desc, .slots = queue->slots, .entry = queue->free_head};
+    const struct l4vio_request *request = requests + added;
+    const struct l4vio_request *const first = request;
+    const struct l4vio_request *const end = requests + count;
+    uint32_t room = l4vio_queue_room(queue);
+    const uint32_t room_before = room;
+    uint32_t head = at.entry;
+    int refusal = L4VIO_OK;
+
+    for (; request != end; request++) {
+        uint32_t entries = (uint32_t)request->readable + request->writable;
+        bool table = tables && l4vio_indirect_fits(queue, entries);
+        if ((table ? 0 : entries - 1u) >= room) { /* No buffer is refused here too. */
+            refusal = split_no_room(queue, entries);
+            break;
+        }
+        uint32_t writable_bytes;
+        if (table ? !write_table(queue, &at, request, &writable_bytes)
+                  : !write_chain(&at, request, &writable_bytes)) {
+            refusal = L4VIO_EINVAL;
+            break;
+        }
+        if (table)
+            entries = 1;
+        hold_chain(&at, head, entries, writable_bytes);
+        at.slots[head].u.cookie = request->cookie;
+        split_make_available(queue, queue->avail_index, head);
+        l4vio_advance(&queue->avail_index, 1);
+        room -= entries;
+        head = at.entry;
+    }
+    uint32_t done = (uint32_t)(request - first);
+    queue->free_head = head;
+    queue->extra_entries += room_before - room - done;
+    added += done;
+    return added ? (int)added : refusal;
+}
+
+__attribute__((noinline)) static int add_with_tables(struct l4vio_queue *queue,
+                                                     const struct l4vio_request *requests,
+                                                     unsigned added, unsigned count)
+{
+    return add_by(queue, requests, added, count, true);
+}
+
+/* The request that the straight path stopped at, and the rest. */
 __attribute__((noinline)) static int add_any(struct l4vio_queue *queue,
                                              const struct l4vio_request *requests, unsigned added,
                                              unsigned count)
 {
-    struct l4vio_queue_slot *slots = queue->slots;
-    struct cursor at = {.desc = queue->desc, .slots = slots, .entry = queue->free_head};
-    uint32_t avail_index = (uint32_t)queue->avail_index;
-    const uint32_t first_index = avail_index;
-    uint32_t free_count = l4vio_queue_room(queue);
-    uint32_t extra_entries = queue->extra_entries;
-    uint32_t head = at.entry;
-    const struct l4vio_request *request = requests + added;
-    int refusal = L4VIO_OK;
-
-    for (; added != count; added++, request++) {
-        uint32_t entries = (uint32_t)request->readable + request->writable;
-        if (entries - 1u >= free_count) { /* 0 is refused here too. */
-            refusal = no_room(queue, entries);
-            break;
-        }
-        int64_t writable_bytes = write_request(&at, request);
-        if (writable_bytes < 0) {
-            refusal = L4VIO_EINVAL;
-            break;
-        }
-        struct l4vio_queue_slot *slot = &slots[head];
-        slot->u.cookie = request->cookie;
-        slot->writable_bytes = (uint32_t)writable_bytes;
-        slot->link = l4vio_slot_link(l4vio_slot_next(slot), entries);
-        make_available(queue, avail_index++, head);
-        free_count -= entries;
-        extra_entries += entries - 1u;
-        head = at.entry;
-    }
-    queue->free_head = head;
-    l4vio_advance(&queue->avail_index, avail_index - first_index);
-    queue->extra_entries = extra_entries;
-    return added ? (int)added : refusal;
+    if (queue->indirect.memory)
+        return add_with_tables(queue, requests, added, count);
+    return add_by(queue, requests, added, count, false);
 }
 
 /* Writes a request of one buffer: nothing to link, nothing to sum up. There is room for it. */
 static inline bool write_single(const struct l4vio_queue *queue,
-                                const struct l4vio_request *request, uint32_t index, uint32_t *head,
-                                bool writable)
+                                const struct l4vio_request *request, l4vio_le16 *available,
+                                uint32_t *head, bool writable)
 {
     const struct l4vio_buffer *buffer = request->buffers;
-    uint32_t length_bytes = buffer->length_bytes;
+    const uint32_t length_bytes = buffer->length_bytes;
     if (length_bytes == 0)
         return false;
 
-    make_available(queue, index, *head);
-    struct virtq_desc *desc = &table_of(queue)[*head];
+    l4vio_store16(available, (uint16_t)*head);
+    struct virtq_desc *desc = &split_table(queue)[*head];
     struct l4vio_queue_slot *slot = &queue->slots[*head];
     /*
      * The link first: the next request waits for it, and a load just behind a store to the same place
      * in another page (the descriptor may be that) waits as well on some machines.
      */
-    *head = l4vio_slot_next(slot);
-    slot->link = l4vio_slot_link(*head, 1);
-
+    *head = slot->link;
     l4vio_store64(&desc->addr, buffer->address);
     l4vio_store32(&desc->len, length_bytes);
-    l4vio_store16(&desc->flags, writable ? VIRTQ_DESC_F_WRITE : 0);
+    l4vio_store_flags_next(desc, writable ? VIRTQ_DESC_F_WRITE : 0, 0);
     slot->u.cookie = request->cookie;
     slot->writable_bytes = writable ? length_bytes : 0;
+    slot->link = l4vio_slot_link(0, 1); /* There is nothing to link to. */
     return true;
 }
 
@@ -211,139 +203,107 @@ static inline bool write_single(const struct l4vio_queue *queue,
  * and add_any finds out what it is. Each direction has its own copy of the code, without a branch.
  */
 static inline bool add_single(const struct l4vio_queue *queue, const struct l4vio_request *request,
-                              uint32_t index, uint32_t *head)
+                              l4vio_le16 *available, uint32_t *head)
 {
     if (request->readable == 0 && request->writable == 1)
-        return write_single(queue, request, index, head, true);
+        return write_single(queue, request, available, head, true);
     if (request->readable == 1 && request->writable == 0)
-        return write_single(queue, request, index, head, false);
+        return write_single(queue, request, available, head, false);
     return false;
 }
 
-static inline void commit_added(struct l4vio_queue *queue, uint32_t added, uint32_t head)
-{
-    queue->free_head = head;
-    l4vio_advance(&queue->avail_index, added);
-}
-
+/* From request number `added` on, up to the end of the ring; then, if that is not all, once more. */
 __attribute__((noinline)) static int add_many(struct l4vio_queue *queue,
-                                              const struct l4vio_request *requests, unsigned count)
+                                              const struct l4vio_request *requests, unsigned added,
+                                              unsigned count)
 {
-    const struct l4vio_request *request = requests;
-    uint32_t room = l4vio_queue_room(queue);
-    if (count < room)
-        room = count;
-    uint32_t index = (uint32_t)queue->avail_index;
-    const uint32_t end = index + room;
+    const struct l4vio_request *request = requests + added;
+    const uint32_t place = split_place(queue, queue->avail_index);
+    const uint32_t room = l4vio_queue_room(queue);
+    uint32_t run = queue->size - place;
+    if (run > count - added)
+        run = count - added;
+    if (run > room)
+        run = room;
+    l4vio_le16 *available = &split_avail_ring(queue)[place];
+    const l4vio_le16 *const end = available + run;
     uint32_t head = queue->free_head;
 
-    while (index != end && add_single(queue, request, index, &head)) {
-        index++;
+    while (available != end && add_single(queue, request, available, &head)) {
+        available++;
         request++;
     }
-    unsigned added = room - (end - index);
-    commit_added(queue, added, head);
-    return added == count ? (int)count : add_any(queue, requests, added, count);
+    uint32_t left = (uint32_t)(end - available);
+    queue->free_head = head;
+    l4vio_advance(&queue->avail_index, run - left);
+    added += run - left;
+    if (added == count)
+        return (int)count;
+    return left == 0 && run != room ? add_many(queue, requests, added, count)
+                                    : add_any(queue, requests, added, count);
 }
 
 /* One request is done without a loop, so that nothing has to be saved for one. */
 static int add(struct l4vio_queue *queue, const struct l4vio_request *requests, unsigned count)
 {
     if (count != 1)
-        return add_many(queue, requests, count);
+        return add_many(queue, requests, 0, count);
     uint32_t head = queue->free_head;
-    if (head > queue->mask || !add_single(queue, requests, (uint32_t)queue->avail_index, &head))
+    l4vio_le16 *available = &split_avail_ring(queue)[split_place(queue, queue->avail_index)];
+    if (head > queue->mask || !add_single(queue, requests, available, &head))
         return add_any(queue, requests, 0, 1);
-    commit_added(queue, 1, head);
+    queue->free_head = head;
+    l4vio_advance(&queue->avail_index, 1);
     return 1;
 }
 
 static void add_chain(struct l4vio_queue *queue, uint16_t head, uint16_t count,
                       uint32_t writable_bytes)
 {
-    struct l4vio_queue_slot *slots = queue->slots;
-    struct cursor at = {.desc = queue->desc, .slots = slots, .entry = queue->free_head};
+    struct cursor at = {.table = queue->desc, .slots = queue->slots, .entry = queue->free_head};
     uint32_t first = at.entry;
     uint16_t id = head;
 
     for (uint32_t i = 0; i < count; i++) {
         const struct l4vio_descriptor *shadow = &queue->descriptors[id];
-        slots[at.entry].u.descriptor.id = id;
-        slots[id].u.descriptor.link = L4VIO_ID_IN_FLIGHT;
+        queue->slots[at.entry].u.descriptor.id = id;
+        queue->slots[id].u.descriptor.link = L4VIO_ID_IN_FLIGHT;
         write_descriptor(&at, shadow->address, shadow->length_bytes, shadow->flags);
         id = shadow->next;
     }
-    slots[first].writable_bytes = writable_bytes;
-    slots[first].link = l4vio_slot_link(l4vio_slot_next(&slots[first]), count);
-    make_available(queue, (uint32_t)queue->avail_index, first);
-
+    hold_chain(&at, first, count, writable_bytes);
+    split_make_available(queue, queue->avail_index, first);
     l4vio_advance(&queue->avail_index, 1);
     queue->free_head = at.entry;
     queue->extra_entries += count - 1u;
 }
 
-/*
- * Puts the chain of a head in front of the free list; at the descriptor level its ids become the
- * caller's on the way.
- */
+/* Puts the chain of a head, of so many entries, in front of the free list. */
 static inline void put_back(struct l4vio_queue_slot *slots, struct l4vio_queue_slot *slot,
-                            uint32_t free_head, bool descriptor_level)
+                            uint32_t entries, uint32_t free_head)
 {
-    uint32_t left = l4vio_slot_count(slot);
-    slot->link = l4vio_slot_next(slot); /* The head of a chain in flight no more. */
-    for (;;) {
-        if (descriptor_level)
-            slots[slot->u.descriptor.id].u.descriptor.link = L4VIO_ID_HELD;
-        if (--left == 0)
-            break;
-        slot = &slots[slot->link];
+    if (entries == 1) {
+        slot->link = free_head;
+        return;
     }
-    slot->link = free_head;
+    struct l4vio_queue_slot *last = &slots[l4vio_slot_next(slot)];
+    slot->link = last->link;
+    last->link = free_head;
 }
 
-static inline void *slot_cookie(const struct l4vio_queue_slot *slot, bool descriptor_level)
+/* The ids of a chain that was put back become the caller's. */
+static void give_back_ids(struct l4vio_queue_slot *slots, const struct l4vio_queue_slot *slot,
+                          uint32_t entries)
 {
-    return descriptor_level ? (void *)(uintptr_t)slot->u.descriptor.id : slot->u.cookie;
-}
-
-/* What is not published yet is not the device's to complete. */
-static inline bool runs_ahead(const struct l4vio_queue *queue, uint16_t device_index)
-{
-    return (uint16_t)(device_index - queue->used_index) >
-           (uint16_t)(queue->published_index - queue->used_index);
-}
-
-static int break_by_index(struct l4vio_queue *queue, uint16_t device_index)
-{
-    return l4vio_queue_break(queue, "used index ahead of what is in flight", device_index);
-}
-
-/* What the device wrote, in private: read once. */
-struct used {
-    uint32_t id;
-    uint32_t length;
-};
-
-/* The one place that reads elements of the used ring. */
-static inline struct used read_used(const struct virtq_used_elem *ring, uint32_t slot)
-{
-    const struct virtq_used_elem *element = &ring[slot];
-    struct used used = {.id = l4vio_load32(&element->id), .length = l4vio_load32(&element->len)};
-    return used;
-}
-
-/* So many are taken; the slots say the rest. */
-static inline void commit_used(struct l4vio_queue *queue, uint32_t taken, uint32_t free_head,
-                               uint32_t entries)
-{
-    queue->free_head = free_head;
-    l4vio_advance(&queue->used_index, taken);
-    if (entries != taken)
-        queue->extra_entries -= entries - taken;
+    for (;; slot = &slots[slot->link]) {
+        slots[slot->u.descriptor.id].u.descriptor.link = L4VIO_ID_HELD;
+        if (--entries == 0)
+            return;
+    }
 }
 
 /* Breaks the queue by an element that was refused; says what is wrong with it. */
-static void break_by_element(struct l4vio_queue *queue, struct used used)
+static void break_by_element(struct l4vio_queue *queue, struct split_used_element used)
 {
     if (used.id > queue->mask)
         l4vio_queue_break(queue, "used id out of range", used.id);
@@ -361,15 +321,16 @@ static void break_by_element(struct l4vio_queue *queue, struct used used)
 __attribute__((always_inline)) static inline int take_any(struct l4vio_queue *queue,
                                                           struct l4vio_completion *completion,
                                                           uint32_t before, uint32_t count,
-                                                          struct used used, bool descriptor_level)
+                                                          struct split_used_element used,
+                                                          bool descriptor_level)
 {
-    const struct virtq_used_elem *ring = used_ring(queue);
-    const uint32_t first_index = (uint32_t)queue->used_index;
+    const struct virtq_used_elem *ring = split_used_ring(queue);
+    const uint32_t first = (uint32_t)queue->used_index;
     uint32_t free_head = queue->free_head;
-    uint32_t index = first_index;
+    uint32_t taken = 0;
     uint32_t entries = 0;
 
-    for (;; used = read_used(ring, index & queue->mask)) {
+    for (;; used = split_read_used(&ring[(first + taken) & queue->mask])) {
         struct l4vio_queue_slot *slot = &queue->slots[used.id & queue->mask];
         uint32_t chain = l4vio_slot_count(slot);
         if (used.id > queue->mask || chain == 0)
@@ -381,16 +342,19 @@ __attribute__((always_inline)) static inline int take_any(struct l4vio_queue *qu
             completion->length_bytes = slot->writable_bytes;
             l4vio_count(&queue->counters.clamped_lengths, 1);
         }
-        completion->cookie = slot_cookie(slot, descriptor_level);
+        completion->cookie = split_slot_cookie(slot, descriptor_level);
         completion++;
-        put_back(queue->slots, slot, free_head, descriptor_level);
+        put_back(queue->slots, slot, chain, free_head);
+        if (descriptor_level)
+            give_back_ids(queue->slots, slot, chain);
         entries += chain;
         free_head = used.id;
-        if (++index == first_index + count)
+        if (++taken == count)
             break;
     }
-    uint32_t taken = index - first_index;
-    commit_used(queue, taken, free_head, entries);
+    queue->free_head = free_head;
+    queue->extra_entries -= entries - taken;
+    l4vio_advance(&queue->used_index, taken);
     if (taken != count)
         break_by_element(queue, used);
     taken += before;
@@ -402,19 +366,21 @@ __attribute__((noinline)) static int take_rest(struct l4vio_queue *queue,
                                                uint32_t before, uint32_t count, uint32_t id,
                                                uint32_t length)
 {
-    struct used used = {.id = id, .length = length};
+    struct split_used_element used = {.id = id, .length = length};
     return take_any(queue, completions, before, count, used, false);
 }
 
 /*
- * The straight path: a request of one buffer that comes back as it should. Returns whether it was; if
+ * The straight path: a request of one entry that comes back as it should. Returns whether it was; if
  * not, nothing has happened, and take_any finds out what it is, from what was read.
  */
-static inline bool take_single(const struct l4vio_queue *queue, struct used used,
+static inline bool take_single(const struct l4vio_queue *queue, struct split_used_element used,
                                struct l4vio_completion *completion, uint32_t free_head)
 {
+    if (used.id > queue->mask)
+        return false;
     struct l4vio_queue_slot *slot = &queue->slots[used.id & queue->mask];
-    if (used.id > queue->mask || l4vio_slot_count(slot) != 1 || used.length > slot->writable_bytes)
+    if (l4vio_slot_count(slot) != 1 || used.length > slot->writable_bytes)
         return false;
     completion->cookie = slot->u.cookie;
     completion->length_bytes = used.length;
@@ -422,127 +388,126 @@ static inline bool take_single(const struct l4vio_queue *queue, struct used used
     return true;
 }
 
-/* `count` is not 0. */
+/* `count` is not 0 and all of it is there. `before` as for take_any. */
 __attribute__((noinline)) static int take_many(struct l4vio_queue *queue,
-                                               struct l4vio_completion *completions, uint32_t count)
+                                               struct l4vio_completion *completions,
+                                               uint32_t before, uint32_t count)
 {
+    const uint32_t place = split_place(queue, queue->used_index);
+    uint32_t run = queue->size - place;
+    if (run > count)
+        run = count;
+    const struct virtq_used_elem *element = &split_used_ring(queue)[place];
+    const struct virtq_used_elem *const end = element + run;
     uint32_t free_head = queue->free_head;
-    uint32_t index = (uint32_t)queue->used_index;
-    const uint32_t end = index + count;
-    const struct virtq_used_elem *ring = used_ring(queue);
-    struct used used;
+    struct split_used_element used;
 
     do {
-        used = read_used(ring, index & queue->mask);
+        used = split_read_used(element);
         if (!take_single(queue, used, completions, free_head))
             break;
         free_head = used.id;
         completions++;
-    } while (++index != end);
-    uint32_t left = end - index;
-    commit_used(queue, count - left, free_head, count - left);
-    if (left == 0)
-        return (int)count;
-    return take_rest(queue, completions, count - left, left, used.id, used.length);
+    } while (++element != end);
+    uint32_t left = (uint32_t)(end - element);
+    uint32_t taken = run - left;
+    queue->free_head = free_head;
+    l4vio_advance(&queue->used_index, taken);
+    if (taken == count)
+        return (int)(before + taken);
+    if (left != 0)
+        return take_rest(queue, completions, before + taken, count - taken, used.id, used.length);
+    return take_many(queue, completions, before + taken, count - taken);
+}
+
+/* How many there are, at most `max`: more than none and not just one, or something is wrong. */
+__attribute__((noinline)) static int take_pending(struct l4vio_queue *queue,
+                                                  struct l4vio_completion *completions,
+                                                  unsigned max, uint32_t device_index)
+{
+    uint32_t pending = (uint16_t)(device_index - queue->used_index);
+    if (split_runs_ahead(queue, pending))
+        return l4vio_split_break_by_index(queue, (uint16_t)device_index);
+    if (max < pending)
+        pending = max;
+    return pending ? take_many(queue, completions, 0, pending) : 0;
+}
+
+/*
+ * One completion where all that was published is done, so that nothing can run ahead, has a path
+ * without a loop.
+ */
+static inline int get_used_by(struct l4vio_queue *queue, struct l4vio_completion *completions,
+                              unsigned max, bool platform)
+{
+    uint16_t device_index = split_load_used_index(queue, platform);
+    if (max != 1 || device_index != (uint16_t)queue->published_index)
+        return take_pending(queue, completions, max, device_index);
+    if (queue->used_index == queue->published_index)
+        return 0;
+
+    struct split_used_element used =
+        split_read_used(&split_used_ring(queue)[split_place(queue, queue->used_index)]);
+    if (!take_single(queue, used, completions, queue->free_head))
+        return take_rest(queue, completions, 0, 1, used.id, used.length);
+    queue->free_head = used.id;
+    l4vio_advance(&queue->used_index, 1);
+    return 1;
 }
 
 static int get_used(struct l4vio_queue *queue, struct l4vio_completion *completions, unsigned max)
 {
-    uint16_t device_index = l4vio_load16_acquire(&used_of(queue)->idx);
-    uint32_t index = (uint32_t)queue->used_index;
-    uint32_t pending = (uint16_t)(device_index - index);
-    if (runs_ahead(queue, device_index))
-        return break_by_index(queue, device_index);
-    if (max < pending)
-        pending = max;
-    if (pending == 0)
-        return 0;
-    if (pending != 1)
-        return take_many(queue, completions, pending);
+    return get_used_by(queue, completions, max, false);
+}
 
-    struct used used = read_used(used_ring(queue), index & queue->mask);
-    if (!take_single(queue, used, completions, queue->free_head))
-        return take_rest(queue, completions, 0, 1, used.id, used.length);
-    commit_used(queue, 1, used.id, 1);
-    return 1;
+static int get_used_platform(struct l4vio_queue *queue, struct l4vio_completion *completions,
+                             unsigned max)
+{
+    return get_used_by(queue, completions, max, true);
 }
 
 static int get_used_chain(struct l4vio_queue *queue, struct l4vio_completion *completion)
 {
-    uint16_t device_index = l4vio_load16_acquire(&used_of(queue)->idx);
-    if (runs_ahead(queue, device_index))
-        return break_by_index(queue, device_index);
-    if (device_index == (uint16_t)queue->used_index)
+    uint16_t device_index = split_load_used_index(queue, queue->order_platform);
+    uint32_t pending = (uint16_t)(device_index - queue->used_index);
+    if (split_runs_ahead(queue, pending))
+        return l4vio_split_break_by_index(queue, device_index);
+    if (pending == 0)
         return 0;
-    return take_any(queue, completion, 0, 1,
-                    read_used(used_ring(queue), (uint32_t)queue->used_index & queue->mask), true);
-}
-
-static bool has_used(const struct l4vio_queue *queue)
-{
-    return l4vio_load16_acquire(&used_of(queue)->idx) != (uint16_t)queue->used_index;
-}
-
-static bool has_used_many(const struct l4vio_queue *queue, unsigned completions)
-{
-    uint16_t pending = (uint16_t)(l4vio_load16_acquire(&used_of(queue)->idx) - queue->used_index);
-    return pending >= completions;
-}
-
-static void set_interrupts(struct l4vio_queue *queue, unsigned completions)
-{
-    l4vio_store16(&avail_of(queue)->flags,
-                  completions ? UINT16_C(0) : (uint16_t)VIRTQ_AVAIL_F_NO_INTERRUPT);
-}
-
-/* Low 15 bits are the place, bit 15 counts as the round (section 2.9). */
-static uint16_t kick_position(const struct l4vio_queue *queue)
-{
-    return (uint16_t)queue->published_index;
-}
-
-static bool device_disarmed(const struct l4vio_queue *queue)
-{
-    return (l4vio_load16(&used_of(queue)->flags) & VIRTQ_USED_F_NO_NOTIFY) != 0;
-}
-
-static bool wants_kick(const struct l4vio_queue *queue)
-{
-    return !device_disarmed(queue);
+    struct split_used_element used =
+        split_read_used(&split_used_ring(queue)[split_place(queue, queue->used_index)]);
+    return take_any(queue, completion, 0, 1, used, true);
 }
 
 static void *take_back(struct l4vio_queue *queue, uint16_t entry)
 {
     bool descriptor_level = queue->descriptors != NULL;
     struct l4vio_queue_slot *slot = &queue->slots[entry];
-    void *cookie = slot_cookie(slot, descriptor_level);
+    void *cookie = split_slot_cookie(slot, descriptor_level);
 
-    queue->extra_entries -= l4vio_slot_count(slot) - 1u;
-    put_back(queue->slots, slot, queue->free_head, descriptor_level);
+    uint32_t entries = l4vio_slot_count(slot);
+
+    put_back(queue->slots, slot, entries, queue->free_head);
+    if (descriptor_level)
+        give_back_ids(queue->slots, slot, entries);
     queue->free_head = entry;
+    queue->extra_entries -= entries - 1u;
     return cookie;
 }
 
-static void publish(struct l4vio_queue *queue)
-{
-    uint64_t index = queue->avail_index;
-    if (index == queue->published_index)
-        return;
-
-    l4vio_store16_release(&avail_of(queue)->idx, (uint16_t)index);
-    queue->published_index = index;
-}
-
 const struct l4vio_ring_format l4vio_split = {
-    .ops = {.add = add, .publish = publish, .get_used = get_used},
+    .ops = {.add = add, .publish = l4vio_split_publish, .get_used = get_used},
+    .order_platform_ops = {.add = add,
+                           .publish = l4vio_split_publish_platform,
+                           .get_used = get_used_platform},
     .initialize = initialize,
     .add_chain = add_chain,
     .get_used_chain = get_used_chain,
-    .wants_kick = wants_kick,
-    .has_used = has_used,
-    .has_used_many = has_used_many,
-    .set_interrupts = set_interrupts,
-    .device_disarmed = device_disarmed,
-    .kick_position = kick_position,
+    .wants_kick = l4vio_split_wants_kick,
+    .has_used = l4vio_split_has_used,
+    .has_used_many = l4vio_split_has_used_many,
+    .set_interrupts = l4vio_split_set_interrupts,
+    .device_disarmed = l4vio_split_device_disarmed,
+    .kick_position = l4vio_split_kick_position,
     .take_back = take_back,
 };

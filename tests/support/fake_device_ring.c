@@ -105,6 +105,31 @@ void fake_device_complete(struct fake_device_ring *ring, uint32_t id, uint32_t l
     fake_device_put_used_index(ring, ++ring->used_index);
 }
 
+void fake_device_complete_batch(struct fake_device_ring *ring, uint32_t last_id,
+                                uint32_t length_bytes, uint16_t count)
+{
+    fake_device_put_element(ring, ring->used_index, last_id, length_bytes);
+    ring->used_index = (uint16_t)(ring->used_index + count);
+    fake_device_put_used_index(ring, ring->used_index);
+}
+
+uint16_t fake_device_used_event(const struct fake_device_ring *ring)
+{
+    return get16(ring->avail + 4 + 2 * ring->size, __ATOMIC_RELAXED);
+}
+
+void fake_device_put_avail_event(struct fake_device_ring *ring, uint16_t index)
+{
+    put16(ring->used + 4 + 8 * (size_t)ring->size, index, __ATOMIC_RELAXED);
+}
+
+bool fake_device_wants_interrupt(struct fake_device_ring *ring)
+{
+    uint16_t since = (uint16_t)(ring->used_index - ring->kicked_index);
+    ring->kicked_index = ring->used_index;
+    return (uint16_t)(ring->used_index - fake_device_used_event(ring) - 1) < since;
+}
+
 unsigned fake_device_complete_all(struct fake_device_ring *ring, uint32_t length_bytes)
 {
     unsigned count = 0;
@@ -114,11 +139,38 @@ unsigned fake_device_complete_all(struct fake_device_ring *ring, uint32_t length
     return count;
 }
 
+static void add_tables(struct ring_fixture *fixture)
+{
+    struct l4vio_queue_config *config = &fixture->config;
+    uint16_t entries = config->size < FIXTURE_TABLE_ENTRIES ? config->size : FIXTURE_TABLE_ENTRIES;
+    size_t bytes = (size_t)config->size * entries * 16;
+
+    if (entries < 2 || config->descriptors)
+        return;
+    fixture->tables = aligned_alloc(16, bytes);
+    assert_non_null(fixture->tables);
+    memset(fixture->tables, 0xa5, bytes);
+    config->indirect = (struct l4vio_indirect_tables){
+        .memory = fixture->tables,
+        .device_address = (uintptr_t)fixture->tables,
+        .entries = entries,
+    };
+}
+
 struct ring_fixture *ring_fixture_create(uint16_t size, enum ring_fixture_level level)
 {
+    return ring_fixture_create_with(size, level, (const int[]){RING_FIXTURE_END});
+}
+
+struct ring_fixture *ring_fixture_create_with(uint16_t size, enum ring_fixture_level level,
+                                              const int *features)
+{
     struct ring_fixture *fixture = calloc(1, sizeof(*fixture));
+    struct l4vio_features negotiated = {0};
     assert_non_null(fixture);
-    assert_int_equal(l4vio_virtqueue_layout(size, &fixture->layout), L4VIO_OK);
+    for (; *features != RING_FIXTURE_END; features++)
+        assert_int_equal(l4vio_features_set(&negotiated, (unsigned)*features), L4VIO_OK);
+    assert_int_equal(l4vio_virtqueue_layout_for(size, &negotiated, &fixture->layout), L4VIO_OK);
     fixture->memory = aligned_alloc(64, fixture->layout.size_bytes);
     fixture->slots = calloc(size, sizeof(*fixture->slots));
     assert_non_null(fixture->memory);
@@ -135,7 +187,10 @@ struct ring_fixture *ring_fixture_create(uint16_t size, enum ring_fixture_level 
         .used = fixture->memory + fixture->layout.used_offset,
         .slots = fixture->slots,
         .descriptors = fixture->descriptors,
+        .features = negotiated,
     };
+    if (l4vio_features_has(&negotiated, L4VIO_F_INDIRECT_DESC))
+        add_tables(fixture);
     struct l4vio_error error = {0};
     assert_int_equal(l4vio_queue_init(&fixture->queue, &fixture->config, &error), L4VIO_OK);
     fake_device_ring_init(&fixture->device, size, fixture->config.desc, fixture->config.avail,
@@ -149,6 +204,7 @@ void ring_fixture_reset(struct ring_fixture *fixture)
     fixture->queue.live = false;
     fixture->device.avail_seen = 0;
     fixture->device.used_index = 0;
+    fixture->device.kicked_index = 0;
 }
 
 void ring_fixture_free(struct ring_fixture *fixture)
@@ -156,6 +212,7 @@ void ring_fixture_free(struct ring_fixture *fixture)
     free(fixture->memory);
     free(fixture->slots);
     free(fixture->descriptors);
+    free(fixture->tables);
     free(fixture);
 }
 

@@ -19,6 +19,7 @@ struct fake_device_ring {
     unsigned char *used;
     uint16_t avail_seen;
     uint16_t used_index;
+    uint16_t kicked_index; /* EVENT_IDX: used_index at the last decision of wants_interrupt. */
 };
 
 /* A descriptor as the device reads it. */
@@ -45,6 +46,13 @@ bool fake_device_next(struct fake_device_ring *ring, uint16_t *head);
 /* Completes properly: element, then index. */
 void fake_device_complete(struct fake_device_ring *ring, uint32_t id, uint32_t length_bytes);
 
+/*
+ * In order: completes `count` requests by one element, with the head of the last one. It lies where
+ * the first of the batch would.
+ */
+void fake_device_complete_batch(struct fake_device_ring *ring, uint32_t last_id,
+                                uint32_t length_bytes, uint16_t count);
+
 /* Takes and completes everything with this length, in order; returns how many. */
 unsigned fake_device_complete_all(struct fake_device_ring *ring, uint32_t length_bytes);
 
@@ -54,6 +62,12 @@ void fake_device_put_element(struct fake_device_ring *ring, uint16_t index, uint
 void fake_device_put_used_index(struct fake_device_ring *ring, uint16_t index);
 void fake_device_put_used_flags(struct fake_device_ring *ring, uint16_t flags);
 
+/* EVENT_IDX: what the driver asked for, and what the device asks for. */
+uint16_t fake_device_used_event(const struct fake_device_ring *ring);
+void fake_device_put_avail_event(struct fake_device_ring *ring, uint16_t index);
+/* Whether what was completed since the last call is to be told, by the formula of the specification. */
+bool fake_device_wants_interrupt(struct fake_device_ring *ring);
+
 /* A queue with its memory, and the device side of it. */
 struct ring_fixture {
     struct l4vio_virtqueue_layout layout;
@@ -61,6 +75,7 @@ struct ring_fixture {
         *memory; /* layout.size_bytes, filled with 0xa5 before the queue is initialised. */
     struct l4vio_queue_slot *slots;
     struct l4vio_descriptor *descriptors;
+    void *tables; /* Indirect tables of FIXTURE_TABLE_ENTRIES, at their local address, or NULL. */
     struct l4vio_queue_config config;
     struct l4vio_queue queue;
     struct fake_device_ring device;
@@ -68,8 +83,15 @@ struct ring_fixture {
 
 enum ring_fixture_level { BUFFER_LEVEL, DESCRIPTOR_LEVEL };
 
+/* Descriptors per indirect table, where the queue has as many. */
+#define FIXTURE_TABLE_ENTRIES 8
+
 /* Fails the test when there is no memory. The queue is live afterwards. */
 struct ring_fixture *ring_fixture_create(uint16_t size, enum ring_fixture_level level);
+/* The same with features negotiated: L4VIO_F_ numbers, ended by RING_FIXTURE_END. */
+#define RING_FIXTURE_END (-1)
+struct ring_fixture *ring_fixture_create_with(uint16_t size, enum ring_fixture_level level,
+                                              const int *features);
 /* The queue was reset: it is not live any more, and its device side starts anew. */
 void ring_fixture_reset(struct ring_fixture *fixture);
 void ring_fixture_free(struct ring_fixture *fixture);
