@@ -17,11 +17,9 @@ demo: all ## Show a driver and a device at work
 test: ## Build and test everything; ends with the count
 	@scripts/test
 
-bench: ## Run the benchmarks
-	@scripts/setup build
-	@scripts/build release
-	@if [ -x scripts/bench ]; then scripts/bench; \
-	else for b in $(BUILD)/bench/*; do [ ! -x "$$b" ] || "$$b" || exit 1; done; fi
+bench: ## Run the benchmarks: table, build/bench/results.json, plots
+	@scripts/setup bench
+	@scripts/bench
 
 bench-instructions: ## Count instructions per request, compare with the record
 	@scripts/setup bench

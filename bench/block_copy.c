@@ -12,7 +12,10 @@
 #include "support/machine.h"
 #include "support/report.h"
 
-enum { store_bytes = 256 << 20, part_bytes = 1 << 20, depth = 4 };
+enum { part_bytes = 1 << 20, depth = 4 };
+
+/* Of image and copies; --brief takes less. */
+static uint64_t store_bytes = 256 << 20;
 
 struct copy {
     struct rig rig;
@@ -104,6 +107,8 @@ int main(int argc, char **argv)
                         NULL);
     report_open(&report, &options, "block_copy",
                 "l4 over a Unix socket, memory image of 256 MiB, requests of 1 MiB, 4 in flight");
+    if (options.brief)
+        store_bytes = 32 << 20;
     unsigned char *from = shared_pages(store_bytes);
     unsigned char *to = shared_pages(store_bytes);
     memset(from, 1, store_bytes);
