@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Bandwidth of copying a whole device: 1 MiB sequential reads through l4:PATH from a memory image
- * into the driver's memory, beside memcpy of the same size in the same run. The device copies once;
- * the driver does not.
+ * into the driver's memory, beside memcpy of the same size in the same run, the faster of two ways. The
+ * device copies once; the driver does not.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,7 +58,7 @@ static void start(struct copy *copy, unsigned client_cpu, unsigned server_cpu)
     struct rig_config config = {
         .size_bytes = store_bytes,
         .region_bytes = rig_read_bytes(depth, part_bytes),
-        .spin_ns = 50000,
+        .spin_mode = L4VIO_SPIN_AUTO,
         .server_cpu = server_cpu,
         .client_cpu = client_cpu,
     };
@@ -109,8 +109,8 @@ int main(int argc, char **argv)
                 "l4 over a Unix socket, memory image of 256 MiB, requests of 1 MiB, 4 in flight");
     if (options.brief)
         store_bytes = 32 << 20;
-    unsigned char *from = shared_pages(store_bytes);
-    unsigned char *to = shared_pages(store_bytes);
+    unsigned char *from = huge_pages(store_bytes);
+    unsigned char *to = huge_pages(store_bytes);
     memset(from, 1, store_bytes);
     memset(to, 2, store_bytes);
     for (unsigned i = 0; i < options.rounds; i++) {
@@ -128,8 +128,11 @@ int main(int argc, char **argv)
         samples_add(&rows[4].gb_per_s, pass_gb_per_s(&copy, L4VIO_BLOCK_WRITE));
         rig_stop(&copy.rig);
     }
+    double limit = samples_median(&rows[0].gb_per_s);
+    if (samples_median(&rows[1].gb_per_s) > limit)
+        limit = samples_median(&rows[1].gb_per_s);
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        print(&report, &rows[i], samples_median(&rows[0].gb_per_s));
+        print(&report, &rows[i], limit);
     if (!options.two_cpus)
         report_skip(&report, "two CPUs", "this process may use one CPU only");
     report_close(&report);

@@ -6,6 +6,7 @@
  * sleeping: a round trip of two eventfds (write, poll, read).
  * spinning: the copy of 4 KiB that another CPU has in its cache, and six round trips of a cache line
  *           or a microsecond, whichever is more.
+ * adaptive: as spinning; how long to look before sleeping is learnt.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,19 +58,20 @@ static uint64_t read_some(void *context)
     return count;
 }
 
-static double read_ns(uint64_t spin_ns, const unsigned cpus[2], bool use_data, double seconds)
+static double read_ns(enum l4vio_spin_mode spin_mode, const unsigned cpus[2], bool use_data,
+                      double seconds)
 {
     struct reader reader = {.random = 1, .use_data = use_data};
     struct rig_config config = {
         .size_bytes = store_bytes,
         .region_bytes = rig_read_bytes(1, read_bytes),
-        .spin_ns = spin_ns,
+        .spin_mode = spin_mode,
         .server_cpu = cpus[1],
         .client_cpu = cpus[0],
     };
     rig_start(&reader.rig, &config);
     rig_read_init(&reader.rig, &reader.read, 0, 1, read_bytes);
-    uint64_t (*work)(void *) = spin_ns ? read_some : read_once;
+    uint64_t (*work)(void *) = spin_mode == L4VIO_SPIN_FIXED ? read_once : read_some;
     ns_per_unit(work, &reader, seconds / 5);
     double result = ns_per_unit(work, &reader, seconds);
     rig_stop(&reader.rig);
@@ -104,9 +106,9 @@ int main(int argc, char **argv)
     static struct row spin = {.what = "spinning, data used",
                               .limit = "copy + max(6 line round trips, 1 us)"};
     static struct row bare = {.what = "spinning, data not looked at", .limit = "the same"};
+    static struct row adaptive = {.what = "adaptive, data used", .limit = "the same"};
     static struct bench_options options;
     static struct report report;
-    const uint64_t forever = 1000000000;
     bench_options_parse(&options, argc, argv, "round trip of one 4 KiB read", 0.2, NULL);
     report_open(
         &report, &options, "block_latency",
@@ -116,22 +118,25 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < options.rounds; i++) {
         report_progress(&report, "block_latency", i, options.rounds);
         samples_add(&one.limit_ns, eventfd_round_trip_ns(cpus[0], cpus[0], options.seconds));
-        samples_add(&one.ns, read_ns(0, same, true, options.seconds));
+        samples_add(&one.ns, read_ns(L4VIO_SPIN_FIXED, same, true, options.seconds));
         if (!options.two_cpus)
             continue;
         samples_add(&two.limit_ns, eventfd_round_trip_ns(cpus[0], cpus[1], options.seconds));
-        samples_add(&two.ns, read_ns(0, cpus, true, options.seconds));
+        samples_add(&two.ns, read_ns(L4VIO_SPIN_FIXED, cpus, true, options.seconds));
         double trips = round_trips * line_round_trip_ns(cpus[0], cpus[1], options.seconds / 4);
         double copy = copy_4k_other_cpu_ns(cpus[0], cpus[1], options.seconds / 4);
         samples_add(&spin.limit_ns, copy + (trips > 1000 ? trips : 1000));
         samples_add(&bare.limit_ns, copy + (trips > 1000 ? trips : 1000));
-        samples_add(&spin.ns, read_ns(forever, cpus, true, options.seconds));
-        samples_add(&bare.ns, read_ns(forever, cpus, false, options.seconds));
+        samples_add(&adaptive.limit_ns, copy + (trips > 1000 ? trips : 1000));
+        samples_add(&spin.ns, read_ns(L4VIO_SPIN_ALWAYS, cpus, true, options.seconds));
+        samples_add(&adaptive.ns, read_ns(L4VIO_SPIN_AUTO, cpus, true, options.seconds));
+        samples_add(&bare.ns, read_ns(L4VIO_SPIN_ALWAYS, cpus, false, options.seconds));
     }
     print(&report, &one);
     print(&report, &two);
     print(&report, &spin);
     print(&report, &bare);
+    print(&report, &adaptive);
     if (!options.two_cpus)
         report_skip(&report, "two CPUs", "this process may use one CPU only");
     report_close(&report);

@@ -19,8 +19,9 @@
 #include "support/machine.h"
 #include "support/peers.h"
 #include "support/report.h"
+#include "support/ring_pair.h"
 
-enum { depth_max = 128, loads = 4, spin_ns = 50000, queue_size = 512 };
+enum { depth_max = 128, loads = 4, queue_size = 512 };
 
 /* Of the image; --brief takes less. */
 static uint32_t store_bytes = 256 << 20;
@@ -32,6 +33,8 @@ static const struct peer_load load_list[loads] = {
 enum who {
     memory_copy,
     l4_memory,
+    l4_packed,
+    l4_mapped,
     l4_file,
     fio_io_uring,
     fio_psync,
@@ -40,10 +43,13 @@ enum who {
     contenders
 };
 
+static const char packed_in_order[] = "packed,in_order";
 static const char *const names[contenders] = {
     [memory_copy] = "memcpy",
     [l4_memory] = "l4, memory image",
-    [l4_file] = "l4, file",
+    [l4_packed] = "l4, memory image, packed in order",
+    [l4_mapped] = "l4, file, mapped",
+    [l4_file] = "l4, file, read",
     [fio_io_uring] = "fio io_uring, file",
     [fio_psync] = "fio psync, file",
     [nbd_threads] = "fio NBD, server threads",
@@ -108,20 +114,23 @@ static uint64_t turn(void *context)
     return (uint64_t)done;
 }
 
-static double l4_per_s(const char *file, const struct peer_load *load)
+static double l4_per_s(enum who who, const struct peer_load *load)
 {
     static struct l4_run run;
     memset(&run, 0, sizeof(run));
     run.load = load;
     struct rig_config config = {
-        .file = file,
+        .file = who == l4_mapped || who == l4_file ? bench.image : NULL,
+        .engine = who == l4_mapped ? L4VIO_FILE_ENGINE_MAP : L4VIO_FILE_ENGINE_AUTO,
         .size_bytes = store_bytes,
         .region_bytes = rig_read_bytes(load->depth, load->block_bytes),
-        .spin_ns = spin_ns,
+        .spin_mode = L4VIO_SPIN_AUTO,
         .server_cpu = bench.options.cpus[1],
         .client_cpu = bench.options.cpus[0],
         .queue_size = queue_size,
     };
+    if (who == l4_packed)
+        ring_features_parse(packed_in_order, &config.features);
     rig_start(&run.rig, &config);
     for (unsigned i = 0; i < load->depth; i++) {
         rig_read_init(&run.rig, &run.reads[i], i, load->depth, load->block_bytes);
@@ -143,8 +152,8 @@ static double memcpy_per_s(const struct peer_load *load)
 {
     static unsigned char *from, *to;
     if (!from) {
-        from = shared_pages(store_bytes);
-        to = shared_pages(1 << 20);
+        from = huge_pages(store_bytes);
+        to = huge_pages(1 << 20);
         memset(from, 1, store_bytes);
         memset(to, 1, 1 << 20);
     }
@@ -189,9 +198,10 @@ static double per_s(enum who who, const struct peer_load *load)
     case memory_copy:
         return memcpy_per_s(load);
     case l4_memory:
-        return l4_per_s(NULL, load);
+    case l4_packed:
+    case l4_mapped:
     case l4_file:
-        return l4_per_s(bench.image, load);
+        return l4_per_s(who, load);
     case fio_io_uring:
         return fio_per_s("io_uring", load);
     case fio_psync:
@@ -271,8 +281,22 @@ static void start_nbd(enum who who, const char *aio)
         miss(who, "qemu-storage-daemon does not start");
 }
 
+/* The rings may lack a feature. */
+static void probe_packed(void)
+{
+    struct ring_shape shape = {.size = queue_size, .batch = 1, .buffers = 1};
+    struct l4vio_error error = {0, "", 0};
+    struct ring_pair *pair;
+    ring_features_parse(packed_in_order, &shape.features);
+    if (ring_pair_open(&shape, &pair, &error) < 0)
+        miss(l4_packed, error.text);
+    else
+        ring_pair_close(pair);
+}
+
 static void start_peers(void)
 {
+    probe_packed();
     if (!peer_exists("fio")) {
         for (enum who who = fio_io_uring; who < contenders; who++)
             miss(who, "no fio");
@@ -306,7 +330,7 @@ int main(int argc, char **argv)
     bench_options_parse(&bench.options, argc, argv, "reads per second against fio and NBD", 0.5,
                         NULL);
     report_open(&bench.report, &bench.options, "block_peers",
-                "image of 256 MiB, one queue, l4 spins 50 us; l4_memory_is: times the row");
+                "image of 256 MiB, one queue, l4 waits adaptively; l4_memory_is: times the row");
     if (bench.options.brief)
         store_bytes = 32 << 20;
     if (bench.options.two_cpus) {

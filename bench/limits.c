@@ -53,8 +53,8 @@ int main(int argc, char **argv)
     struct report report;
     bench_options_parse(&options, argc, argv, "what the machine can do at best", 0.05, NULL);
     report_open(&report, &options, "limits", "without anything of l4vio");
-    unsigned char *from = shared_pages(memcpy_bytes);
-    unsigned char *to = shared_pages(memcpy_bytes);
+    unsigned char *from = huge_pages(memcpy_bytes);
+    unsigned char *to = huge_pages(memcpy_bytes);
     memset(from, 1, memcpy_bytes);
     memset(to, 2, memcpy_bytes);
     for (unsigned i = 0; i < options.rounds; i++) {

@@ -6,7 +6,8 @@ import subprocess
 
 from .goals import rows
 
-COLOURS = ["#1f77b4", "#17becf", "#d62728", "#ff7f0e", "#2ca02c", "#9467bd", "#8c564b"]
+COLOURS = ["#1f77b4", "#17becf", "#d62728", "#ff7f0e", "#2ca02c", "#9467bd", "#8c564b",
+           "#7f7f7f", "#bcbd22"]
 LIMIT = "dashtype 2 linewidth 1.5"
 
 
@@ -38,7 +39,7 @@ class Plot:
         self.lines.append(f'{self.block(named)} using 1:2:xtic(3) with boxes lc rgb "{colour}" title "{title}"')
 
     def text(self, path):
-        head = ['set terminal svg size 900,480 font "sans,12" background "white"',
+        head = ['set terminal svg size 900,480 font "sans,12" noenhanced background "white"',
                 f'set output "{path}"']
         return "\n".join(head + self.data + self.commands + ["plot " + ", \\\n  ".join(self.lines)]) + "\n"
 
@@ -112,7 +113,7 @@ def block_random(programs):
         return None
     plot = Plot("4 KiB random reads", "", "reads per second (log)")
     width = len(whos) + 1
-    plot.commands += ["set logscale y 10", "set style fill solid", "set boxwidth 0.9",
+    plot.commands += ["set logscale y 10", 'set format y "%.0f"', "set style fill solid", "set boxwidth 0.9",
                       f"set xrange [-1:{width * len(depths)}]"]
     for place, who in enumerate(whos):
         points = [(width * depths.index(row["depth"]) + place, row["per_s"],
@@ -135,7 +136,8 @@ def bars_with_limit(title, ylabel, points, limit, limit_title):
 
 
 def block_sequential(programs):
-    limit = rows(programs, "block_copy", what="memcpy of 256 MiB")
+    limit = max((row["gb_per_s"] for row in rows(programs, "block_copy")
+                 if row["what"].startswith("memcpy")), default=None)
     points = [(row["what"], row["gb_per_s"]) for row in rows(programs, "block_copy")
               if row["what"].startswith("l4")]
     points += [(row["who"], row["gb_per_s"])
@@ -143,7 +145,7 @@ def block_sequential(programs):
                if row["who"] not in ("memcpy", "l4, memory image")]
     if not points or not limit:
         return None
-    return bars_with_limit("1 MiB sequential", "GB/s", points, limit[0]["gb_per_s"],
+    return bars_with_limit("1 MiB sequential", "GB/s", points, limit,
                            "limit: memcpy by one CPU")
 
 
@@ -153,7 +155,7 @@ def block_latency(programs):
         return None
     plot = Plot("4 KiB round trip, depth 1, memory image", "", "us (log)")
     plot.commands += ["set logscale y 10", "set style fill solid", "set boxwidth 0.7",
-                      f"set xrange [-0.7:{len(found) - 0.3}]"]
+                      "set xtics rotate by -20", f"set xrange [-0.7:{len(found) - 0.3}]"]
     plot.bars([(i, row["ns"] / 1e3, row["what"]) for i, row in enumerate(found)], "read", COLOURS[0])
     for i, row in enumerate(found):
         limit = row["limit_ns"] / 1e3

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <l4vio/backends.h>
 #include <l4vio/block_service.h>
 #include <l4vio/l4_unix.h>
 
@@ -26,15 +25,16 @@ void rig_check(int result, const char *what, const struct l4vio_error *error)
 static _Noreturn void serve(const struct rig *rig, const struct rig_config *config, int ready)
 {
     struct l4vio_error error = {0, "", 0};
-    struct l4vio_l4_server_config server_config = {
-        .path = rig->path, .spin_mode = config->spin_mode, .spin_ns = config->spin_ns};
-    struct l4vio_block_service_config block = {.queue_size_max = config->queue_size};
+    struct l4vio_l4_server_config server_config = {.path = rig->path,
+                                                   .spin_mode = config->spin_mode};
+    struct l4vio_block_service_config block = {.queue_size_max = config->queue_size,
+                                               .added = config->features};
     struct l4vio_l4_server *server;
     pin_to_cpu(config->server_cpu);
     if (config->file) {
-        rig_check(l4vio_file_backend_open(config->file, true, L4VIO_FILE_ENGINE_AUTO,
-                                          &block.backend, &error),
-                  "store", &error);
+        rig_check(
+            l4vio_file_backend_open(config->file, true, config->engine, &block.backend, &error),
+            "store", &error);
     } else {
         rig_check(l4vio_memory_backend_open(config->size_bytes, &block.backend, &error), "store",
                   &error);
@@ -52,7 +52,6 @@ void rig_start(struct rig *rig, const struct rig_config *config)
 {
     struct l4vio_error error = {0, "", 0};
     struct l4vio_session_options options = {.spin_mode = config->spin_mode,
-                                            .spin_ns = config->spin_ns,
                                             .queue_size = config->queue_size};
     int ready[2];
     char byte;

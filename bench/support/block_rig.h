@@ -6,16 +6,18 @@
 #ifndef L4VIO_BENCH_BLOCK_RIG_H
 #define L4VIO_BENCH_BLOCK_RIG_H
 
+#include <l4vio/backends.h>
 #include <l4vio/session.h>
 
 #include <sys/types.h>
 
 struct rig_config {
-    const char *file;    /* NULL: a memory image of the server. */
+    const char *file; /* NULL: a memory image of the server. */
+    enum l4vio_file_engine engine;
     uint64_t size_bytes; /* Of the memory image. */
     uint64_t region_bytes;
-    enum l4vio_spin_mode spin_mode; /* Of both sides; 0 and 0: they sleep at once. */
-    uint64_t spin_ns;
+    enum l4vio_spin_mode spin_mode; /* Of both sides; FIXED: they sleep at once. */
+    struct l4vio_features features; /* Ring features besides the usual ones. */
     unsigned server_cpu;
     unsigned client_cpu;
     uint16_t queue_size; /* 0: the default. */

@@ -41,14 +41,25 @@ void pin_to_cpu(unsigned cpu)
     }
 }
 
-void *shared_pages(size_t size_bytes)
+static void *pages_or_exit(size_t size_bytes, int sharing)
 {
-    void *memory =
-        mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void *memory = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, sharing | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) {
         perror("mmap");
         exit(1);
     }
+    return memory;
+}
+
+void *shared_pages(size_t size_bytes)
+{
+    return pages_or_exit(size_bytes, MAP_SHARED);
+}
+
+void *huge_pages(size_t size_bytes)
+{
+    void *memory = pages_or_exit(size_bytes, MAP_PRIVATE);
+    madvise(memory, size_bytes, MADV_HUGEPAGE);
     return memory;
 }
 
@@ -329,7 +340,7 @@ static uint64_t copy_pages(void *context)
 double copy_4k_ns(size_t spread_bytes, double seconds)
 {
     size_t pages = spread_bytes > copy_bytes ? spread_bytes / copy_bytes : 1;
-    unsigned char *from = shared_pages(pages * copy_bytes);
+    unsigned char *from = huge_pages(pages * copy_bytes);
     struct copy_places places = {.from = from, .pages = pages, .random = 1};
     memset(from, 1, pages * copy_bytes);
     double result = ns_per_unit(copy_pages, &places, seconds);

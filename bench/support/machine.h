@@ -16,8 +16,9 @@ uint64_t now_ns(void);
 /* Pins the calling thread, or exits. */
 void pin_to_cpu(unsigned cpu);
 
-/* Shared with children; exits when there is none. */
-void *shared_pages(size_t size_bytes);
+/* Memory, zeroed; exits when there is none. */
+void *shared_pages(size_t size_bytes); /* With children. */
+void *huge_pages(size_t size_bytes); /* Private, by huge pages where there are: as memory images. */
 void free_pages(void *memory, size_t size_bytes);
 
 /* A child that dies with us; 0 in the child. */
