@@ -10,6 +10,8 @@
 
 #include <l4vio/device_page.h>
 
+#include "raw_ring.h"
+
 #define RAW_BASE         UINT64_C(0x10000000) /* Device address of the driver's memory. */
 #define RAW_MEMORY_BYTES 0x10000u
 #define RAW_QUEUE_BYTES  0x2000u
@@ -23,10 +25,6 @@
 #define RAW_REGIONS      4u
 #define RAW_NOTIFY       8u
 #define RAW_CONFIG_BYTES 20u
-
-#define RAW_READ  0u
-#define RAW_WRITE VIRTQ_DESC_F_WRITE
-#define RAW_NEXT  VIRTQ_DESC_F_NEXT
 
 struct raw_driver {
     unsigned char *memory;          /* RAW_MEMORY_BYTES, the driver's. */
