@@ -141,9 +141,9 @@ static int check_config(const struct l4vio_queue_config *config, struct l4vio_er
     return check_tables(config, error);
 }
 
-/* By RING_PACKED and IN_ORDER. NULL: has no code yet and is refused. */
+/* By RING_PACKED and IN_ORDER. */
 static const struct l4vio_ring_format *const formats[2][2] = {
-    {&l4vio_split, NULL},
+    {&l4vio_split, &l4vio_split_in_order},
     {&l4vio_packed, &l4vio_packed_in_order},
 };
 
@@ -158,10 +158,6 @@ int l4vio_queue_init(struct l4vio_queue *queue, const struct l4vio_queue_config 
     int result = check_config(config, error);
     if (result < 0)
         return result;
-
-    const struct l4vio_ring_format *format = choose_format(config);
-    if (!format)
-        return l4vio_fail(error, L4VIO_ENOSYS, "a ring feature that this queue has not", 0);
 
     *queue = (struct l4vio_queue){
         .desc = config->desc,
@@ -179,7 +175,7 @@ int l4vio_queue_init(struct l4vio_queue *queue, const struct l4vio_queue_config 
         .avail_address = config->avail_address,
         .used_address = config->used_address,
         .trace = config->trace,
-        .format = format,
+        .format = choose_format(config),
         .packed = has(config, L4VIO_F_RING_PACKED),
         .event_idx = has(config, L4VIO_F_EVENT_IDX),
         .in_order = has(config, L4VIO_F_IN_ORDER),
