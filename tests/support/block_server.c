@@ -27,7 +27,12 @@ static void open_server(struct block_server *server, const struct block_server_o
     if (result)
         fail("store", &error);
     struct l4vio_block_service_config block = {
-        .backend = server->backend, .id = "test", .queue_count = options->queue_count};
+        .backend = server->backend,
+        .id = "test",
+        .queue_count = options->queue_count,
+        .added = options->added,
+        .refused = options->refused,
+    };
     if (l4vio_block_service_open(&block, &server->service, &error))
         fail("service", &error);
     struct l4vio_l4_server_config config = {

@@ -15,14 +15,16 @@
 #include <l4vio/l4_unix.h>
 
 struct block_server_options {
-    const char *image;     /* file to serve; NULL: memory of size_bytes */
-    uint64_t size_bytes;   /* of the memory */
-    uint32_t queue_count;  /* 0: 1 */
-    bool thread_per_queue; /* see l4_unix.h */
-    bool thread;           /* in a thread of this process instead of a process */
-    bool cmd_mode;         /* see l4_unix.h */
-    uint64_t spin_ns;      /* see l4_unix.h */
-    unsigned clients_max;  /* 0: default */
+    const char *image;             /* file to serve; NULL: memory of size_bytes */
+    uint64_t size_bytes;           /* of the memory */
+    uint32_t queue_count;          /* 0: 1 */
+    bool thread_per_queue;         /* see l4_unix.h */
+    bool thread;                   /* in a thread of this process instead of a process */
+    bool cmd_mode;                 /* see l4_unix.h */
+    uint64_t spin_ns;              /* see l4_unix.h */
+    unsigned clients_max;          /* 0: default */
+    struct l4vio_features added;   /* ring features to offer besides the usual ones */
+    struct l4vio_features refused; /* features not to offer */
 };
 
 struct block_server {

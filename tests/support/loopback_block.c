@@ -61,7 +61,7 @@ static void *device_main(void *self)
 }
 
 static void start_device(struct loopback_block *rig, const struct l4vio_block_backend *store,
-                         struct l4vio_transport *transport)
+                         const struct l4vio_features *offered, struct l4vio_transport *transport)
 {
     struct l4vio_error error = {0, "", 0};
     const struct l4vio_platform *platform = &rig->platform;
@@ -69,6 +69,7 @@ static void start_device(struct loopback_block *rig, const struct l4vio_block_ba
         .backend = *store,
         .id = "loopback",
         .queue_states = rig->states,
+        .queue_slots = rig->device_slots,
         .queues = rig->device_queues,
         .queue_count = loopback_block_queues,
         .queue_size_max = loopback_block_size,
@@ -77,6 +78,11 @@ static void start_device(struct loopback_block *rig, const struct l4vio_block_ba
         .regions = rig->regions,
         .region_count = sizeof(rig->regions) / sizeof(rig->regions[0]),
     };
+    if (offered) {
+        l4vio_ring_features(&config.refused);
+        config.refused = l4vio_features_minus(&config.refused, offered);
+        config.added = *offered;
+    }
     check(l4vio_device_block_init(&rig->device, &config, &error), &error);
     check(platform->ops->dataspace_allocate(platform->self, L4VIO_PAGE_BYTES, &rig->page_memory,
                                             &error),
@@ -86,6 +92,7 @@ static void start_device(struct loopback_block *rig, const struct l4vio_block_ba
         .page = rig->page_memory.base,
         .notification_count = loopback_block_queues + 1,
         .kick_per_queue = true,
+        .carries_kick_data = true,
         .trigger = l4vio_loopback_trigger,
         .trigger_self = &rig->loopback,
     };
@@ -100,8 +107,9 @@ static void start_device(struct loopback_block *rig, const struct l4vio_block_ba
         abort();
 }
 
-void loopback_block_start(struct loopback_block *rig, const struct l4vio_block_backend *store,
-                          uint16_t queue_size, uint64_t spin_ns)
+static void start(struct loopback_block *rig, const struct l4vio_block_backend *store,
+                  uint16_t queue_size, uint64_t spin_ns, const struct l4vio_features *offered,
+                  const struct l4vio_features *allowed)
 {
     struct l4vio_error error = {0, "", 0};
     struct l4vio_transport transport;
@@ -109,7 +117,7 @@ void loopback_block_start(struct loopback_block *rig, const struct l4vio_block_b
     pthread_mutex_init(&rig->lock, NULL);
     atomic_init(&rig->ending, false);
     check(l4vio_linux_open(&rig->linux_platform, &rig->platform, &error), &error);
-    start_device(rig, store, &transport);
+    start_device(rig, store, offered, &transport);
     struct l4vio_block_config config = {
         .driver.transport = transport,
         .driver.platform = rig->platform,
@@ -121,7 +129,24 @@ void loopback_block_start(struct loopback_block *rig, const struct l4vio_block_b
         .queues = rig->queues,
         .slots = rig->slots,
     };
+    if (allowed) {
+        l4vio_block_features(&config.driver.allowed);
+        config.driver.allowed = l4vio_features_or(&config.driver.allowed, allowed);
+    }
     check(l4vio_block_setup(&rig->block, &config, &error), &error);
+}
+
+void loopback_block_start(struct loopback_block *rig, const struct l4vio_block_backend *store,
+                          uint16_t queue_size, uint64_t spin_ns)
+{
+    start(rig, store, queue_size, spin_ns, NULL, NULL);
+}
+
+void loopback_block_start_with(struct loopback_block *rig, const struct l4vio_block_backend *store,
+                               uint16_t queue_size, const struct l4vio_features *offered,
+                               const struct l4vio_features *allowed)
+{
+    start(rig, store, queue_size, 0, offered, allowed);
 }
 
 void loopback_block_stop(struct loopback_block *rig)

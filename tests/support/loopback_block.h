@@ -28,6 +28,7 @@ struct loopback_block {
     struct l4vio_device_block device;
     struct l4vio_device_queue_state states[loopback_block_queues];
     struct l4vio_device_block_queue device_queues[loopback_block_queues];
+    struct l4vio_device_queue_slot device_slots[loopback_block_queues * loopback_block_size];
     struct l4vio_device_block_request requests[loopback_block_queues * loopback_block_requests];
     struct l4vio_device_region regions[8];
     struct l4vio_queue queues[loopback_block_queues];
@@ -41,6 +42,10 @@ struct loopback_block {
 /* Several may share a store. Aborts with a sentence on failure. */
 void loopback_block_start(struct loopback_block *rig, const struct l4vio_block_backend *store,
                           uint16_t queue_size, uint64_t spin_ns);
+/* The same with these ring features, and no others, on offer and on the driver's list. */
+void loopback_block_start_with(struct loopback_block *rig, const struct l4vio_block_backend *store,
+                               uint16_t queue_size, const struct l4vio_features *offered,
+                               const struct l4vio_features *allowed);
 void loopback_block_stop(struct loopback_block *rig);
 
 #endif

@@ -27,6 +27,9 @@ lacks() {
 
 # Names of all features of the rings that l4: carries.
 ring="INDIRECT_DESC EVENT_IDX ACCESS_PLATFORM RING_PACKED IN_ORDER ORDER_PLATFORM RING_RESET"
+all=$(for name in $ring; do printf '+%s,' "$name"; done)
+all=${all%,}
+random_file data 1M
 
 serve usual --ram 1M
 succeed info l4:usual
@@ -58,4 +61,20 @@ lacks offered $ring FLUSH CONFIG_WCE
 has offered VERSION_1 MQ
 expect 4 "with \+RING_RESET: the device does not offer" block flush --features +RING_RESET l4:none
 
+serve all --ram 1M --features "$all"
+succeed info l4:all
+# shellcheck disable=SC2086
+has offered $ring
+for name in $ring; do
+    succeed info --features "none,+$name" l4:all
+    [ "$(features accepted | grep -cxF "$(printf '%s\n' $ring)")" -eq 1 ] ||
+        fail "more than $name: $(features accepted)"
+    has accepted "$name"
+    succeed block copy --quiet --features "none,+$name" data l4:all
+    succeed block verify --quiet --features "$all" l4:all data
+done
+succeed info --json --features "none,+RING_PACKED" l4:all
+grep -q '"name": "RING_PACKED"' out || fail "info --json does not name RING_PACKED"
+succeed block verify --features +RING_PACKED --queue-size 77 l4:all data
+succeed block verify --features -RING_PACKED --queue-size 77 l4:all data
 finished
