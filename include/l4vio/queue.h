@@ -166,11 +166,11 @@ struct l4vio_queue {
     uint64_t published_index; /**< Shown to the device. */
     uint64_t used_index;      /**< Handed back. */
     uint32_t extra_entries;   /**< Entries in flight above one per request. */
-    /* Places in the ring, and packed: the AVAIL and USED bits of the round that each is in. */
-    uint16_t next_avail;    /**< Packed, in order: place of the next descriptor to write. */
-    uint16_t avail_bits;    /**< Its bits. */
-    uint16_t next_used;     /**< Packed, in order: place of the next descriptor to be used. */
-    uint16_t used_bits;     /**< Its bits. */
+    /* Packed: a place in the ring in the lower half, and in the upper one the AVAIL and USED bits of the
+     * round that it is in: so it is the upper half of a descriptor, if its id is its place. */
+    uint32_t next_avail;    /**< Of the next descriptor to write. */
+    uint32_t next_used;     /**< Of the next descriptor to be used. */
+    uint64_t avail_limit;   /**< Packed: avail_index of a full queue. */
     uint16_t held_place;    /**< Packed: place of the first descriptor that is not published. */
     uint16_t longest;       /**< Packed: most entries that a request ever had. */
     uint16_t hidden_count;  /**< Packed: requests not published that look as if not in flight. */

@@ -33,11 +33,10 @@ __attribute__((noinline)) static int add_any(struct l4vio_queue *queue,
 
     for (; added != count; added++) {
         const struct l4vio_request *request = &requests[added];
-        struct packed_place place = packed_next_avail(queue);
-        uint32_t head = place.at;
+        uint32_t end = queue->next_avail;
         uint32_t id = queue->free_head;
         struct packed_request written;
-        result = l4vio_packed_write(queue, request, id, &place, &written);
+        result = l4vio_packed_write(queue, request, id, &end, &written);
         if (result < 0)
             break;
 
@@ -46,35 +45,30 @@ __attribute__((noinline)) static int add_any(struct l4vio_queue *queue,
         slot->u.cookie = request->cookie;
         slot->writable_bytes = written.writable_bytes;
         slot->link = l4vio_slot_link(l4vio_slot_next(slot), written.entries);
-        packed_put_first(queue, head, written.first);
-        packed_set_next_avail(queue, place);
+        packed_put_first(queue, packed_place(queue->next_avail), written.first);
+        queue->next_avail = end;
         packed_count_added(queue, written.entries);
     }
     return added ? (int)added : result;
 }
 
-/* Where the straight path has come to. */
-struct cursor {
-    struct virtq_packed_desc *desc;
-    uint32_t bits;
-    uint32_t id;
-};
-
-/* Writes a request of one buffer but for its word. There is a place and an id for it. */
-static inline bool write_single(struct l4vio_queue_slot *slots, struct cursor *at,
-                                const struct l4vio_request *request, uint64_t *word, bool writable)
+/* Writes a request of one buffer but for its word. There is a place for it, and `*id`, which then is
+ * the next free one. */
+static inline bool write_single(struct virtq_packed_desc *desc, struct l4vio_queue_slot *slots,
+                                uint32_t *id, const struct l4vio_request *request, uint32_t bits,
+                                uint64_t *word, bool writable)
 {
     const struct l4vio_buffer *buffer = request->buffers;
     uint32_t length_bytes = buffer->length_bytes;
     if (length_bytes == 0)
         return false;
 
-    struct l4vio_queue_slot *slot = &slots[at->id];
-    *word = l4vio_packed_word(length_bytes, at->id, at->bits | (writable ? VIRTQ_DESC_F_WRITE : 0));
+    struct l4vio_queue_slot *slot = &slots[*id];
+    *word = l4vio_packed_word(length_bytes, *id, bits | (writable ? VIRTQ_DESC_F_WRITE : 0));
     /* The link first: the next request waits for it. A free slot has no entries. */
-    at->id = slot->link;
-    slot->link = at->id + l4vio_slot_link(0, 1);
-    l4vio_store64(&at->desc->addr, buffer->address);
+    *id = slot->link;
+    slot->link = *id + l4vio_slot_link(0, 1);
+    l4vio_store64(&desc->addr, buffer->address);
     slot->u.cookie = request->cookie;
     slot->writable_bytes = writable ? length_bytes : 0;
     return true;
@@ -84,47 +78,66 @@ static inline bool write_single(struct l4vio_queue_slot *slots, struct cursor *a
  * The straight path. Returns whether this is a request of one buffer; if not, nothing has happened,
  * and add_any finds out what it is. Each direction has its own copy of the code, without a branch.
  */
-static inline bool add_single(struct l4vio_queue_slot *slots, struct cursor *at,
-                              const struct l4vio_request *request, uint64_t *word)
+static inline bool add_single(struct virtq_packed_desc *desc, struct l4vio_queue_slot *slots,
+                              uint32_t *id, const struct l4vio_request *request, uint32_t bits,
+                              uint64_t *word)
 {
     uint32_t shape = packed_shape(request);
     if (shape == PACKED_ONE_WRITABLE)
-        return write_single(slots, at, request, word, true);
+        return write_single(desc, slots, id, request, bits, word, true);
     if (shape == PACKED_ONE_READABLE)
-        return write_single(slots, at, request, word, false);
+        return write_single(desc, slots, id, request, bits, word, false);
     return false;
 }
 
-static inline void advance_single(const struct l4vio_queue *queue, struct cursor *at,
-                                  const struct virtq_packed_desc *end)
-{
-    if (++at->desc == end) {
-        at->desc = packed_ring(queue);
-        at->bits ^= PACKED_BITS;
-    }
-}
-
-static inline void commit_added(struct l4vio_queue *queue, const struct cursor *at, uint32_t added)
-{
-    queue->next_avail = (uint16_t)(at->desc - packed_ring(queue));
-    queue->avail_bits = (uint16_t)at->bits;
-    queue->free_head = at->id;
-    l4vio_advance(&queue->avail_index, added);
-}
-
 /* One request: held, or written behind the one that is. */
-static inline int add_one(struct l4vio_queue *queue, const struct l4vio_request *request)
+static inline bool add_one(struct l4vio_queue *queue, const struct l4vio_request *request)
 {
-    struct virtq_packed_desc *ring = packed_ring(queue);
-    struct cursor at = {&ring[queue->next_avail], queue->avail_bits, queue->free_head};
+    const uint64_t index = queue->avail_index;
+    const uint32_t at = queue->next_avail;
+    struct virtq_packed_desc *desc = &packed_ring(queue)[packed_place(at)];
+    uint32_t id = queue->free_head;
     uint64_t word;
 
-    if (l4vio_queue_room(queue) == 0 || !add_single(queue->slots, &at, request, &word))
-        return 0;
-    packed_put_first(queue, queue->next_avail, word);
-    advance_single(queue, &at, ring + queue->size);
-    commit_added(queue, &at, 1);
-    return 1;
+    if (index == queue->avail_limit ||
+        !add_single(desc, queue->slots, &id, request, packed_bits(at), &word))
+        return false;
+    if (index != queue->published_index)
+        l4vio_store_packed(desc, word);
+    else
+        packed_hold(queue, packed_place(at), word);
+    queue->free_head = id;
+    queue->next_avail = packed_next(at, queue->size);
+    l4vio_advance(&queue->avail_index, 1);
+    return true;
+}
+
+/* As many requests of one buffer as there are, behind a held one. Not inline, so that the loop has the
+ * registers for itself. */
+__attribute__((noinline)) static uint32_t add_run(struct l4vio_queue *queue,
+                                                  const struct l4vio_request *request,
+                                                  uint32_t count)
+{
+    struct virtq_packed_desc *desc = packed_ring(queue) + packed_place(queue->next_avail);
+    const struct virtq_packed_desc *const end = packed_ring(queue) + queue->size;
+    struct l4vio_queue_slot *const slots = queue->slots;
+    uint32_t bits = packed_bits(queue->next_avail);
+    uint32_t id = queue->free_head;
+    uint32_t left = count;
+    uint64_t word;
+
+    for (; left != 0 && add_single(desc, slots, &id, request, bits, &word); left--) {
+        l4vio_store_packed(desc, word);
+        request++;
+        if (++desc == end) {
+            desc = packed_ring(queue);
+            bits ^= PACKED_BITS;
+        }
+    }
+    queue->free_head = id;
+    queue->next_avail = (uint32_t)(desc - packed_ring(queue)) | bits << 16;
+    l4vio_advance(&queue->avail_index, count - left);
+    return count - left;
 }
 
 __attribute__((noinline)) static int add_many(struct l4vio_queue *queue,
@@ -136,27 +149,10 @@ __attribute__((noinline)) static int add_many(struct l4vio_queue *queue,
             return add_any(queue, requests, 0, count);
         added = 1;
     }
-    struct virtq_packed_desc *const end = packed_ring(queue) + queue->size;
-    struct cursor at = {&packed_ring(queue)[queue->next_avail], queue->avail_bits,
-                        queue->free_head};
-    struct l4vio_queue_slot *slots = queue->slots;
-    const struct l4vio_request *request = requests + added;
-    uint32_t room = l4vio_queue_room(queue);
+    uint32_t room = (uint32_t)(queue->avail_limit - queue->avail_index);
     if (count - added < room)
         room = count - added;
-    uint32_t left = room;
-    uint64_t word;
-
-    for (; left != 0; left--) {
-        struct virtq_packed_desc *desc = at.desc;
-        if (!add_single(slots, &at, request, &word))
-            break;
-        l4vio_store_packed(desc, word);
-        advance_single(queue, &at, end);
-        request++;
-    }
-    commit_added(queue, &at, room - left);
-    added += room - left;
+    added += add_run(queue, requests + added, room);
     return added == count ? (int)count : add_any(queue, requests, added, count);
 }
 
@@ -172,10 +168,9 @@ static void add_chain(struct l4vio_queue *queue, uint16_t head, uint16_t count,
                       uint32_t writable_bytes)
 {
     struct l4vio_queue_slot *slots = queue->slots;
-    struct packed_place place = packed_next_avail(queue);
     uint32_t id = queue->free_head;
-    uint32_t first_place = place.at;
-    uint64_t first = l4vio_packed_write_chain(queue, head, count, id, &place);
+    uint32_t end = queue->next_avail;
+    uint64_t first = l4vio_packed_write_chain(queue, head, count, id, &end);
 
     slots[id].writable_bytes = writable_bytes;
     slots[id].link = l4vio_slot_link(l4vio_slot_next(&slots[id]), count);
@@ -186,8 +181,8 @@ static void add_chain(struct l4vio_queue *queue, uint16_t head, uint16_t count,
         head = queue->descriptors[head].next;
         entry = l4vio_slot_next(&slots[entry]);
     }
-    packed_put_first(queue, first_place, first);
-    packed_set_next_avail(queue, place);
+    packed_put_first(queue, packed_place(queue->next_avail), first);
+    queue->next_avail = end;
     queue->free_head = entry;
     packed_count_added(queue, count);
 }
@@ -247,17 +242,6 @@ static inline void *slot_cookie(const struct l4vio_queue_slot *slot, bool descri
     return descriptor_level ? (void *)(uintptr_t)slot->u.descriptor.id : slot->u.cookie;
 }
 
-/* So many are taken, up to this place; the slots say the rest. */
-static inline void commit_used(struct l4vio_queue *queue, struct packed_place place,
-                               uint32_t free_head, uint32_t entries, uint32_t taken)
-{
-    packed_set_next_used(queue, place);
-    queue->free_head = free_head;
-    l4vio_advance(&queue->used_index, taken);
-    if (entries != taken)
-        queue->extra_entries -= entries - taken;
-}
-
 /* Breaks the queue by a used descriptor that was refused; says what is wrong with it. */
 static void break_by(struct l4vio_queue *queue, uint64_t word)
 {
@@ -281,13 +265,13 @@ __attribute__((always_inline)) static inline int take_any(struct l4vio_queue *qu
                                                           bool order_platform)
 {
     const uint32_t size = queue->size;
-    struct packed_place place = packed_next_used(queue);
+    uint32_t at = queue->next_used;
     uint32_t free_head = queue->free_head;
     uint32_t all_entries = 0;
     uint32_t taken = 0;
     bool bad = false;
 
-    while (packed_is_used(word, place.bits)) {
+    while (packed_is_used(word, at)) {
         uint32_t id = l4vio_packed_id(word);
         struct l4vio_queue_slot *slot = &queue->slots[l4vio_masked_index(id, size)];
         uint32_t entries = entries_of(slot);
@@ -307,12 +291,13 @@ __attribute__((always_inline)) static inline int take_any(struct l4vio_queue *qu
         put_back(queue->slots, slot, free_head, descriptor_level);
         free_head = id;
         all_entries += entries;
-        packed_advance(&place, entries, size);
+        at = packed_advance(at, entries, size);
         if (++taken == max)
             break;
-        word = packed_load(queue, place.at, order_platform);
+        word = packed_load(queue, at, order_platform);
     }
-    commit_used(queue, place, free_head, all_entries, taken);
+    queue->free_head = free_head;
+    packed_commit_used(queue, at, all_entries, taken);
     if (bad)
         break_by(queue, word);
     taken += before;
@@ -348,11 +333,10 @@ __attribute__((noinline)) static int take_while_held(struct l4vio_queue *queue,
  * not, nothing has happened, and take_any finds out what it is, from what was read.
  */
 static inline bool take_single(struct l4vio_queue_slot *slots, uint32_t size, uint64_t word,
-                               uint32_t used_bits, struct l4vio_completion *completion,
-                               uint32_t *free_head)
+                               struct l4vio_completion *completion, uint32_t *free_head)
 {
     uint32_t id = l4vio_packed_id(word);
-    if (!packed_is_used(word, used_bits) || id >= size)
+    if (id >= size)
         return false;
     struct l4vio_queue_slot *slot = &slots[l4vio_masked_index(id, size)];
     uint32_t length_bytes = packed_used_length(word);
@@ -365,27 +349,39 @@ static inline bool take_single(struct l4vio_queue_slot *slots, uint32_t size, ui
     return true;
 }
 
-/* `max` is not 0. */
+/* `word` is a used one, and `max` is not 0. */
 __attribute__((always_inline)) static inline int take_many(struct l4vio_queue *queue,
                                                            struct l4vio_completion *completions,
                                                            uint32_t max, uint64_t word,
                                                            bool order_platform)
 {
+    const struct virtq_packed_desc *const ring = packed_ring(queue);
+    const struct virtq_packed_desc *const end = ring + queue->size;
+    const struct virtq_packed_desc *desc = ring + packed_place(queue->next_used);
+    struct l4vio_queue_slot *const slots = queue->slots;
     const uint32_t size = queue->size;
-    struct packed_place place = packed_next_used(queue);
+    uint32_t round = queue->next_used & PACKED_ROUND;
     uint32_t free_head = queue->free_head;
     uint32_t left = max;
+    bool used = true;
 
-    while (take_single(queue->slots, size, word, place.bits, completions, &free_head)) {
+    while (take_single(slots, size, word, completions, &free_head)) {
         completions++;
-        packed_advance(&place, 1, size);
+        if (++desc == end) {
+            desc = ring;
+            round ^= PACKED_ROUND;
+        }
         if (--left == 0)
             break;
-        word = packed_load(queue, place.at, order_platform);
+        word = order_platform ? l4vio_load_packed_platform(desc) : l4vio_load_packed_acquire(desc);
+        used = packed_is_used(word, round);
+        if (!used)
+            break;
     }
     uint32_t taken = max - left;
-    commit_used(queue, place, free_head, taken, taken);
-    if (left == 0 || !packed_is_used(word, place.bits))
+    queue->free_head = free_head;
+    packed_commit_used(queue, (uint32_t)(desc - ring) | round, taken, taken);
+    if (left == 0 || !used)
         return (int)taken;
     return take_rest(queue, completions, taken, left, word, order_platform);
 }
@@ -408,10 +404,10 @@ __attribute__((always_inline)) static inline int get(struct l4vio_queue *queue,
                                                      struct l4vio_completion *completions,
                                                      unsigned max, bool order_platform)
 {
-    struct packed_place place = packed_next_used(queue);
-    uint64_t word = packed_load(queue, place.at, order_platform);
+    const uint32_t at = queue->next_used;
+    uint64_t word = packed_load(queue, at, order_platform);
 
-    if (!packed_is_used(word, place.bits) || max == 0)
+    if (!packed_is_used(word, at) || max == 0)
         return 0;
     if (packed_is_held(queue))
         return take_while_held(queue, completions, max, word, order_platform);
@@ -420,10 +416,10 @@ __attribute__((always_inline)) static inline int get(struct l4vio_queue *queue,
                               : take_many_acquire(queue, completions, max, word);
 
     uint32_t free_head = queue->free_head;
-    if (!take_single(queue->slots, queue->size, word, place.bits, completions, &free_head))
+    if (!take_single(queue->slots, queue->size, word, completions, &free_head))
         return take_rest(queue, completions, 0, 1, word, order_platform);
-    packed_advance(&place, 1, queue->size);
-    commit_used(queue, place, free_head, 1, 1);
+    queue->free_head = free_head;
+    packed_commit_used(queue, packed_next(at, queue->size), 1, 1);
     return 1;
 }
 
@@ -447,7 +443,7 @@ static int get_used_chain(struct l4vio_queue *queue, struct l4vio_completion *co
 static bool has_used(const struct l4vio_queue *queue)
 {
     uint64_t word = packed_load(queue, queue->next_used, queue->order_platform);
-    return packed_is_used(word, queue->used_bits);
+    return packed_is_used(word, queue->next_used);
 }
 
 /*
@@ -457,19 +453,19 @@ static bool has_used(const struct l4vio_queue *queue)
 static bool has_used_many(const struct l4vio_queue *queue, unsigned completions)
 {
     const uint32_t wanted = l4vio_packed_entries_of(queue, completions);
-    struct packed_place place = packed_next_used(queue);
+    uint32_t at = queue->next_used;
     uint32_t entries = 0;
 
     while (entries < wanted) {
-        uint64_t word = packed_load(queue, place.at, queue->order_platform);
-        if (!packed_is_used(word, place.bits))
+        uint64_t word = packed_load(queue, at, queue->order_platform);
+        if (!packed_is_used(word, at))
             return false;
         uint32_t id = l4vio_packed_id(word);
         uint32_t of_this = entries_of(&queue->slots[l4vio_masked_index(id, queue->size)]);
         if (id >= queue->size || of_this == 0)
             return true; /* To be refused. */
         entries += of_this;
-        packed_advance(&place, of_this, queue->size);
+        at = packed_advance(at, of_this, queue->size);
     }
     return true;
 }
@@ -483,7 +479,7 @@ static void *take_back(struct l4vio_queue *queue, uint16_t entry)
 
     if (entries > HIDDEN)
         entries -= HIDDEN;
-    queue->extra_entries -= entries - 1u;
+    packed_count_taken_back(queue, entries);
     put_back(queue->slots, slot, queue->free_head, descriptor_level);
     queue->free_head = entry;
     return cookie;

@@ -28,15 +28,19 @@ static inline bool packed_is_held(const struct l4vio_queue *queue)
     return queue->avail_index != queue->published_index;
 }
 
+static inline void packed_hold(struct l4vio_queue *queue, uint32_t place, uint64_t word)
+{
+    queue->held_place = (uint16_t)place;
+    queue->held_word = word;
+}
+
 /* The first descriptor of a request: that of a batch is held, the others are behind it. */
 static inline void packed_put_first(struct l4vio_queue *queue, uint32_t place, uint64_t word)
 {
-    if (packed_is_held(queue)) {
+    if (packed_is_held(queue))
         l4vio_store_packed(&packed_ring(queue)[place], word);
-        return;
-    }
-    queue->held_place = (uint16_t)place;
-    queue->held_word = word;
+    else
+        packed_hold(queue, place, word);
 }
 
 static inline void packed_publish(struct l4vio_queue *queue, bool order_platform)
@@ -53,70 +57,81 @@ static inline void packed_publish(struct l4vio_queue *queue, bool order_platform
     queue->published_index = index;
 }
 
-static inline uint64_t packed_load(const struct l4vio_queue *queue, uint32_t place,
-                                   bool order_platform)
+/* The upper half of a descriptor's word: the id, and above it the flags. */
+static inline uint32_t packed_upper(uint64_t word)
 {
-    const struct virtq_packed_desc *desc = &packed_ring(queue)[place];
-    return order_platform ? l4vio_load_packed_platform(desc) : l4vio_load_packed_acquire(desc);
-}
-
-/* Is this a used descriptor of the round with these bits? */
-static inline bool packed_is_used(uint64_t word, uint32_t used_bits)
-{
-    return (l4vio_packed_flags(word) & PACKED_BITS) == used_bits;
+    return (uint32_t)(word >> 32);
 }
 
 /* The length is there only if something was written. */
 static inline uint32_t packed_used_length(uint64_t word)
 {
-    return l4vio_packed_flags(word) & VIRTQ_DESC_F_WRITE ? l4vio_packed_length(word) : 0;
+    uint32_t length_bytes = l4vio_packed_length(word);
+    return packed_upper(word) & (VIRTQ_DESC_F_WRITE << 16) ? length_bytes : 0;
 }
 
-/* A place in the ring with the bits of its round. */
-struct packed_place {
-    uint32_t at;
-    uint32_t bits;
-};
-
-/* `entries` is at most the size of the ring. */
-static inline void packed_advance(struct packed_place *place, uint32_t entries, uint32_t size)
+/* A position: a place in the ring, and above it the AVAIL and USED bits of the round. */
+static inline uint32_t packed_place(uint32_t position)
 {
-    place->at += entries;
-    if (place->at >= size) {
-        place->at -= size;
-        place->bits ^= PACKED_BITS;
-    }
+    return position & UINT16_MAX;
+}
+static inline uint32_t packed_bits(uint32_t position)
+{
+    return position >> 16;
+}
+#define PACKED_ROUND (PACKED_BITS << 16)
+
+/* `entries` is at most the size of the ring, so the place never runs over into the bits. */
+static inline uint32_t packed_advance(uint32_t position, uint32_t entries, uint32_t size)
+{
+    position += entries;
+    return packed_place(position) < size ? position : (position - size) ^ PACKED_ROUND;
+}
+static inline uint32_t packed_next(uint32_t position, uint32_t size)
+{
+    position++;
+    return (uint16_t)position != (uint16_t)size ? position : (position - size) ^ PACKED_ROUND;
 }
 
-static inline struct packed_place packed_next_avail(const struct l4vio_queue *queue)
+static inline uint64_t packed_load(const struct l4vio_queue *queue, uint32_t position,
+                                   bool order_platform)
 {
-    return (struct packed_place){queue->next_avail, queue->avail_bits};
+    const struct virtq_packed_desc *desc = &packed_ring(queue)[packed_place(position)];
+    return order_platform ? l4vio_load_packed_platform(desc) : l4vio_load_packed_acquire(desc);
 }
 
-static inline void packed_set_next_avail(struct l4vio_queue *queue, struct packed_place place)
+/* Is this a used descriptor of the round that the position is in? */
+static inline bool packed_is_used(uint64_t word, uint32_t position)
 {
-    queue->next_avail = (uint16_t)place.at;
-    queue->avail_bits = (uint16_t)place.bits;
+    return ((packed_upper(word) ^ position) & PACKED_ROUND) == 0;
 }
 
-static inline struct packed_place packed_next_used(const struct l4vio_queue *queue)
+/* So many are taken, of so many entries, up to this position; the slots say the rest. */
+static inline void packed_commit_used(struct l4vio_queue *queue, uint32_t position,
+                                      uint32_t entries, uint32_t taken)
 {
-    return (struct packed_place){queue->next_used, queue->used_bits};
-}
-
-static inline void packed_set_next_used(struct l4vio_queue *queue, struct packed_place place)
-{
-    queue->next_used = (uint16_t)place.at;
-    queue->used_bits = (uint16_t)place.bits;
+    queue->next_used = position;
+    queue->avail_limit += entries;
+    l4vio_advance(&queue->used_index, taken);
+    if (entries != taken)
+        queue->extra_entries -= entries - taken;
 }
 
 /* One request more, of so many entries. */
 static inline void packed_count_added(struct l4vio_queue *queue, uint32_t entries)
 {
     l4vio_advance(&queue->avail_index, 1);
+    queue->avail_limit -= entries - 1u;
     queue->extra_entries += entries - 1u;
     if (entries > queue->longest)
         queue->longest = (uint16_t)entries;
+}
+
+/* One that was added is none any more; the caller counts it. */
+static inline void packed_count_taken_back(struct l4vio_queue *queue, uint32_t entries)
+{
+    queue->avail_limit += entries - 1u;
+    queue->extra_entries -= entries - 1u;
 }
 
 /* A request's buffers by number: one comparison tells the shape. */
@@ -137,15 +152,15 @@ struct packed_request {
 };
 
 /*
- * Writes a request of any shape from `place` on, which moves on. `id` is its buffer id. Otherwise
- * nothing has happened, and the result says why.
+ * Writes a request of any shape from `*position` on, which moves on. `id` is its buffer id. If the
+ * result is not 0 nothing has happened, and it says why.
  */
 int l4vio_packed_write(const struct l4vio_queue *queue, const struct l4vio_request *request,
-                       uint32_t id, struct packed_place *place, struct packed_request *written);
+                       uint32_t id, uint32_t *position, struct packed_request *written);
 
 /* The same for a checked chain of shadow descriptors; returns the word of the first descriptor. */
 uint64_t l4vio_packed_write_chain(const struct l4vio_queue *queue, uint16_t head, uint16_t count,
-                                  uint32_t id, struct packed_place *place);
+                                  uint32_t id, uint32_t *position);
 
 /* All but the slots. */
 void l4vio_packed_initialize(struct l4vio_queue *queue);

@@ -17,23 +17,18 @@ static l4vio_le32 *area_of(const void *area)
 }
 
 /* Place and round as an area has them. */
-static uint16_t off_wrap(struct packed_place place)
+static uint16_t off_wrap(uint32_t place, uint32_t bits)
 {
-    bool odd = place.bits & VIRTQ_PACKED_DESC_F_AVAIL;
-    return (uint16_t)(place.at | (uint32_t)odd << VIRTQ_EVENT_WRAP_SHIFT);
+    bool odd = bits & VIRTQ_PACKED_DESC_F_AVAIL;
+    return (uint16_t)(place | (uint32_t)odd << VIRTQ_EVENT_WRAP_SHIFT);
 }
 
-static struct packed_place first_not_published(const struct l4vio_queue *queue)
-{
-    if (!packed_is_held(queue))
-        return packed_next_avail(queue);
-    return (struct packed_place){queue->held_place, l4vio_packed_flags(queue->held_word)};
-}
-
-/* Clause D-2.8.16-3. */
+/* Clause D-2.8.16-3: of the first that is not published. */
 uint16_t l4vio_packed_kick_position(const struct l4vio_queue *queue)
 {
-    return off_wrap(first_not_published(queue));
+    if (packed_is_held(queue))
+        return off_wrap(queue->held_place, l4vio_packed_flags(queue->held_word));
+    return off_wrap(packed_place(queue->next_avail), packed_bits(queue->next_avail));
 }
 
 bool l4vio_packed_device_disarmed(const struct l4vio_queue *queue)
@@ -100,9 +95,9 @@ void l4vio_packed_set_interrupts(struct l4vio_queue *queue, unsigned completions
 {
     uint32_t word = event_word(0, VIRTQ_EVENT_F_DISABLE);
     if (completions != 0 && queue->event_idx) {
-        struct packed_place place = packed_next_used(queue);
-        packed_advance(&place, l4vio_packed_entries_of(queue, completions) - 1u, queue->size);
-        word = event_word(off_wrap(place), VIRTQ_EVENT_F_DESC);
+        uint32_t ahead = l4vio_packed_entries_of(queue, completions) - 1u;
+        uint32_t last = packed_advance(queue->next_used, ahead, queue->size);
+        word = event_word(off_wrap(packed_place(last), packed_bits(last)), VIRTQ_EVENT_F_DESC);
     } else if (completions != 0) {
         word = event_word(0, VIRTQ_EVENT_F_ENABLE);
     }

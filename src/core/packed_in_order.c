@@ -27,18 +27,19 @@ __attribute__((noinline)) static int add_any(struct l4vio_queue *queue,
 
     for (; added != count; added++) {
         const struct l4vio_request *request = &requests[added];
-        struct packed_place place = packed_next_avail(queue);
+        uint32_t end = queue->next_avail;
+        uint32_t head = packed_place(end);
         struct packed_request written;
-        result = l4vio_packed_write(queue, request, place.at, &place, &written);
+        result = l4vio_packed_write(queue, request, head, &end, &written);
         if (result < 0)
             break;
 
-        struct l4vio_queue_slot *slot = &queue->slots[queue->next_avail];
+        struct l4vio_queue_slot *slot = &queue->slots[head];
         slot->u.cookie = request->cookie;
         slot->writable_bytes = written.writable_bytes;
         slot->link = l4vio_slot_link(0, written.entries);
-        packed_put_first(queue, queue->next_avail, written.first);
-        packed_set_next_avail(queue, place);
+        packed_put_first(queue, head, written.first);
+        queue->next_avail = end;
         packed_count_added(queue, written.entries);
     }
     return added ? (int)added : result;
@@ -81,34 +82,36 @@ static inline bool add_single(struct virtq_packed_desc *desc, struct l4vio_queue
 }
 
 /* One request: held, or written behind the one that is. */
-static inline int add_one(struct l4vio_queue *queue, const struct l4vio_request *request)
+static inline bool add_one(struct l4vio_queue *queue, const struct l4vio_request *request)
 {
-    struct packed_place place = packed_next_avail(queue);
+    const uint64_t index = queue->avail_index;
+    const uint32_t at = queue->next_avail;
+    struct virtq_packed_desc *desc = &packed_ring(queue)[packed_place(at)];
     uint64_t word;
 
-    if (l4vio_queue_room(queue) == 0 ||
-        !add_single(&packed_ring(queue)[place.at], &queue->slots[place.at], request,
-                    l4vio_packed_word(0, place.at, place.bits), &word))
-        return 0;
-    packed_put_first(queue, place.at, word);
-    packed_advance(&place, 1, queue->size);
-    packed_set_next_avail(queue, place);
+    if (index == queue->avail_limit ||
+        !add_single(desc, &queue->slots[packed_place(at)], request, (uint64_t)at << 32, &word))
+        return false;
+    if (index != queue->published_index)
+        l4vio_store_packed(desc, word);
+    else
+        packed_hold(queue, packed_place(at), word);
+    queue->next_avail = packed_next(at, queue->size);
     l4vio_advance(&queue->avail_index, 1);
-    return 1;
+    return true;
 }
 
 /* As many requests of one buffer as there are up to the end of the ring, behind a held one. */
 static inline uint32_t add_run(struct l4vio_queue *queue, const struct l4vio_request *request,
                                uint32_t count)
 {
-    struct packed_place place = packed_next_avail(queue);
-    uint32_t run = queue->size - place.at;
+    const uint32_t at = queue->next_avail;
+    struct virtq_packed_desc *desc = &packed_ring(queue)[packed_place(at)];
+    struct l4vio_queue_slot *slot = &queue->slots[packed_place(at)];
+    uint64_t id_and_flags = (uint64_t)at << 32;
+    uint32_t run = queue->size - packed_place(at);
     if (count < run)
         run = count;
-    struct virtq_packed_desc *desc = &packed_ring(queue)[place.at];
-    struct l4vio_queue_slot *slot = &queue->slots[place.at];
-    uint64_t id_and_flags = l4vio_packed_word(0, place.at, place.bits);
-    const uint64_t next_id = l4vio_packed_word(0, 1, 0);
     uint32_t left = run;
     uint64_t word;
 
@@ -117,10 +120,9 @@ static inline uint32_t add_run(struct l4vio_queue *queue, const struct l4vio_req
         desc++;
         slot++;
         request++;
-        id_and_flags += next_id;
+        id_and_flags += UINT64_C(1) << 32;
     }
-    packed_advance(&place, run - left, queue->size);
-    packed_set_next_avail(queue, place);
+    queue->next_avail = packed_advance(at, run - left, queue->size);
     l4vio_advance(&queue->avail_index, run - left);
     return run - left;
 }
@@ -134,11 +136,11 @@ __attribute__((noinline)) static int add_many(struct l4vio_queue *queue,
             return add_any(queue, requests, 0, count);
         added = 1;
     }
-    uint32_t room = l4vio_queue_room(queue);
+    uint32_t room = (uint32_t)(queue->avail_limit - queue->avail_index);
     if (count - added < room)
         room = count - added;
     uint32_t run = add_run(queue, requests + added, room);
-    if (run != room && queue->next_avail == 0)
+    if (run != room && packed_place(queue->next_avail) == 0)
         run += add_run(queue, requests + added + run, room - run);
     added += run;
     return added == count ? (int)count : add_any(queue, requests, added, count);
@@ -156,57 +158,45 @@ static void add_chain(struct l4vio_queue *queue, uint16_t head, uint16_t count,
                       uint32_t writable_bytes)
 {
     struct l4vio_queue_slot *slots = queue->slots;
-    struct packed_place place = packed_next_avail(queue);
-    uint32_t first_place = place.at;
-    uint64_t first = l4vio_packed_write_chain(queue, head, count, first_place, &place);
+    uint32_t end = queue->next_avail;
+    uint32_t first_place = packed_place(end);
+    uint64_t first = l4vio_packed_write_chain(queue, head, count, first_place, &end);
 
     slots[first_place].writable_bytes = writable_bytes;
     slots[first_place].link = l4vio_slot_link(0, count);
-    struct packed_place at = packed_next_avail(queue);
-    for (uint32_t left = count; left != 0; left--) {
-        slots[at.at].u.descriptor.id = head;
+    for (uint32_t left = count, place = first_place; left != 0; left--) {
+        slots[place].u.descriptor.id = head;
         slots[head].u.descriptor.link = L4VIO_ID_IN_FLIGHT;
         head = queue->descriptors[head].next;
-        packed_advance(&at, 1, queue->size);
+        place = place + 1u == queue->size ? 0 : place + 1u;
     }
     packed_put_first(queue, first_place, first);
-    packed_set_next_avail(queue, place);
+    queue->next_avail = end;
     packed_count_added(queue, count);
 }
 
 /* Takes the request at a place out of flight and returns its cookie; at the descriptor level all of its
  * private ids become the caller's. */
-static inline void *take_out(struct l4vio_queue *queue, uint32_t at, bool descriptor_level)
+static inline void *take_out(struct l4vio_queue *queue, uint32_t head, bool descriptor_level)
 {
     struct l4vio_queue_slot *slots = queue->slots;
-    struct packed_place place = {at, 0};
-    uint32_t left = l4vio_slot_count(&slots[at]);
+    uint32_t left = l4vio_slot_count(&slots[head]);
 
-    slots[at].link = 0;
+    slots[head].link = 0;
     if (!descriptor_level)
-        return slots[at].u.cookie;
-    for (; left != 0; left--) {
-        slots[slots[place.at].u.descriptor.id].u.descriptor.link = L4VIO_ID_HELD;
-        packed_advance(&place, 1, queue->size);
+        return slots[head].u.cookie;
+    for (uint32_t place = head; left != 0; left--) {
+        slots[slots[place].u.descriptor.id].u.descriptor.link = L4VIO_ID_HELD;
+        place = place + 1u == queue->size ? 0 : place + 1u;
     }
-    return (void *)(uintptr_t)slots[at].u.descriptor.id;
-}
-
-/* So many are taken, up to this place; the slots say the rest. */
-static inline void commit_used(struct l4vio_queue *queue, struct packed_place place,
-                               uint32_t entries, uint32_t taken)
-{
-    packed_set_next_used(queue, place);
-    l4vio_advance(&queue->used_index, taken);
-    if (entries != taken)
-        queue->extra_entries -= entries - taken;
+    return (void *)(uintptr_t)slots[head].u.descriptor.id;
 }
 
 /* How far a place is from that of the next completion. */
 static uint32_t places_ahead(const struct l4vio_queue *queue, uint32_t place)
 {
-    return place >= queue->next_used ? place - queue->next_used
-                                     : place + queue->size - queue->next_used;
+    uint32_t next = packed_place(queue->next_used);
+    return place >= next ? place - next : place + queue->size - next;
 }
 
 /*
@@ -252,26 +242,26 @@ static inline uint32_t take_known(struct l4vio_queue *queue, struct l4vio_comple
                                   uint32_t max, bool descriptor_level)
 {
     const uint32_t last = (uint32_t)queue->in_order_end - 1u;
-    struct packed_place place = packed_next_used(queue);
+    uint32_t at = queue->next_used;
     uint32_t all_entries = 0;
     uint32_t taken = 0;
 
     while (taken < max) {
-        const struct l4vio_queue_slot *slot = &queue->slots[place.at];
+        const struct l4vio_queue_slot *slot = &queue->slots[packed_place(at)];
         uint32_t entries = l4vio_slot_count(slot);
-        bool is_last = place.at == last;
+        bool is_last = packed_place(at) == last;
         completion->length_bytes = is_last ? queue->in_order_length : slot->writable_bytes;
-        completion->cookie = take_out(queue, place.at, descriptor_level);
+        completion->cookie = take_out(queue, packed_place(at), descriptor_level);
         completion++;
         taken++;
         all_entries += entries;
-        packed_advance(&place, entries, queue->size);
+        at = packed_advance(at, entries, queue->size);
         if (is_last) {
             queue->in_order_end = 0;
             break;
         }
     }
-    commit_used(queue, place, all_entries, taken);
+    packed_commit_used(queue, at, all_entries, taken);
     return taken;
 }
 
@@ -285,7 +275,7 @@ __attribute__((always_inline)) static inline int take_any(struct l4vio_queue *qu
 {
     while (taken < max) {
         if (queue->in_order_end == 0) {
-            if (!packed_is_used(word, queue->used_bits) || learn(queue, word) < 0)
+            if (!packed_is_used(word, queue->next_used) || learn(queue, word) < 0)
                 break;
         }
         taken += take_known(queue, completions + taken, max - taken, descriptor_level);
@@ -306,14 +296,13 @@ __attribute__((noinline)) static int take_rest(struct l4vio_queue *queue,
  * descriptor says that it is this one, so nothing is looked up by it. Returns whether it was; if not,
  * nothing has happened, and take_any finds out what it is, from what was read.
  */
-static inline bool take_single(struct l4vio_queue_slot *slot, uint64_t word, uint64_t expected,
+static inline bool take_single(struct l4vio_queue_slot *slot, uint64_t word, uint32_t expected,
                                struct l4vio_completion *completion)
 {
-    const uint64_t compared = l4vio_packed_word(0, UINT16_MAX, PACKED_BITS);
-    if (((word ^ expected) & compared) != 0)
+    if (((packed_upper(word) ^ expected) & (PACKED_ROUND | UINT16_MAX)) != 0)
         return false;
     uint32_t length_bytes = packed_used_length(word);
-    if (l4vio_slot_count(slot) != 1 || length_bytes > slot->writable_bytes)
+    if (slot->link != l4vio_slot_link(0, 1) || length_bytes > slot->writable_bytes)
         return false;
     completion->cookie = slot->u.cookie;
     completion->length_bytes = length_bytes;
@@ -321,10 +310,10 @@ static inline bool take_single(struct l4vio_queue_slot *slot, uint64_t word, uin
     return true;
 }
 
-/* What the straight path is about to do, or has done. */
+/* What the straight path did. */
 struct run {
     uint32_t taken;
-    bool stopped; /* By `word`, which was read at the place that it stopped at. */
+    bool stopped; /* By `word`, which was read at the position that it stopped at. */
     uint64_t word;
 };
 
@@ -333,16 +322,16 @@ static inline struct run take_run(struct l4vio_queue *queue, struct l4vio_comple
                                   uint32_t max, bool order_platform)
 {
     const uint64_t in_flight = queue->published_index - queue->used_index;
-    struct packed_place place = packed_next_used(queue);
-    const struct virtq_packed_desc *desc = &packed_ring(queue)[place.at];
-    struct l4vio_queue_slot *slot = &queue->slots[place.at];
-    uint64_t expected = l4vio_packed_word(0, place.at, place.bits);
-    uint32_t count = queue->size - place.at;
+    const uint32_t at = queue->next_used;
+    const struct virtq_packed_desc *desc = &packed_ring(queue)[packed_place(at)];
+    struct l4vio_queue_slot *slot = &queue->slots[packed_place(at)];
+    uint32_t count = queue->size - packed_place(at);
     if (max < count)
         count = max;
     if (in_flight < count)
         count = (uint32_t)in_flight;
     struct run run = {0, false, 0};
+    uint32_t expected = at;
     uint32_t left = count;
 
     for (; left != 0; left--) {
@@ -353,12 +342,11 @@ static inline struct run take_run(struct l4vio_queue *queue, struct l4vio_comple
         completions++;
         desc++;
         slot++;
-        expected += l4vio_packed_word(0, 1, 0);
+        expected++;
     }
     run.stopped = left != 0;
     run.taken = count - left;
-    packed_advance(&place, run.taken, queue->size);
-    commit_used(queue, place, run.taken, run.taken);
+    packed_commit_used(queue, packed_advance(at, run.taken, queue->size), run.taken, run.taken);
     return run;
 }
 
@@ -369,7 +357,7 @@ __attribute__((always_inline)) static inline int take_many(struct l4vio_queue *q
 {
     struct run run = take_run(queue, completions, max, order_platform);
     uint32_t taken = run.taken;
-    if (!run.stopped && taken != max && queue->next_used == 0) {
+    if (!run.stopped && taken != max && packed_place(queue->next_used) == 0) {
         run = take_run(queue, completions + taken, max - taken, order_platform);
         taken += run.taken;
     }
@@ -377,7 +365,7 @@ __attribute__((always_inline)) static inline int take_many(struct l4vio_queue *q
         return (int)taken;
     if (!run.stopped)
         run.word = packed_load(queue, queue->next_used, order_platform);
-    if (!packed_is_used(run.word, queue->used_bits))
+    if (!packed_is_used(run.word, queue->next_used))
         return (int)taken;
     return take_rest(queue, completions, taken, max, run.word, order_platform);
 }
@@ -408,16 +396,13 @@ __attribute__((always_inline)) static inline int get(struct l4vio_queue *queue,
         return order_platform ? take_many_platform(queue, completions, max)
                               : take_many_acquire(queue, completions, max);
     }
-    struct packed_place place = packed_next_used(queue);
-    uint64_t word = packed_load(queue, queue->next_used, order_platform);
-    if (!packed_is_used(word, place.bits))
-        return 0;
+    const uint32_t at = queue->next_used;
+    uint64_t word = packed_load(queue, at, order_platform);
     if (queue->published_index == queue->used_index ||
-        !take_single(&queue->slots[place.at], word, l4vio_packed_word(0, place.at, place.bits),
-                     completions))
-        return take_rest(queue, completions, 0, 1, word, order_platform);
-    packed_advance(&place, 1, queue->size);
-    commit_used(queue, place, 1, 1);
+        !take_single(&queue->slots[packed_place(at)], word, at, completions))
+        return packed_is_used(word, at) ? take_rest(queue, completions, 0, 1, word, order_platform)
+                                        : 0;
+    packed_commit_used(queue, packed_next(at, queue->size), 1, 1);
     return 1;
 }
 
@@ -443,7 +428,7 @@ static bool has_used(const struct l4vio_queue *queue)
 {
     return queue->in_order_end != 0 ||
            packed_is_used(packed_load(queue, queue->next_used, queue->order_platform),
-                          queue->used_bits);
+                          queue->next_used);
 }
 
 /* The place behind the request of a used descriptor, as entries from that of the next completion. What
@@ -468,10 +453,9 @@ static bool has_used_many(const struct l4vio_queue *queue, unsigned completions)
     if (queue->in_order_end != 0)
         entries = entries_up_to(queue, (uint32_t)queue->in_order_end - 1u);
     while (entries < wanted) {
-        struct packed_place place = packed_next_used(queue);
-        packed_advance(&place, entries, queue->size);
-        uint64_t word = packed_load(queue, place.at, queue->order_platform);
-        if (!packed_is_used(word, place.bits))
+        uint32_t at = packed_advance(queue->next_used, entries, queue->size);
+        uint64_t word = packed_load(queue, at, queue->order_platform);
+        if (!packed_is_used(word, at))
             return false;
         uint32_t up_to = entries_up_to(queue, l4vio_packed_id(word));
         if (up_to <= entries)
@@ -483,7 +467,7 @@ static bool has_used_many(const struct l4vio_queue *queue, unsigned completions)
 
 static void *take_back(struct l4vio_queue *queue, uint16_t entry)
 {
-    queue->extra_entries -= l4vio_slot_count(&queue->slots[entry]) - 1u;
+    packed_count_taken_back(queue, l4vio_slot_count(&queue->slots[entry]));
     return take_out(queue, entry, queue->descriptors != NULL);
 }
 

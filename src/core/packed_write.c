@@ -8,6 +8,8 @@
  */
 #include "core/packed.h"
 
+#include "core/indirect.h"
+
 void l4vio_packed_initialize(struct l4vio_queue *queue)
 {
     struct virtq_packed_desc *ring = packed_ring(queue);
@@ -24,29 +26,30 @@ void l4vio_packed_initialize(struct l4vio_queue *queue)
     }
     queue->free_head = 0;
     /* All four wrap counters start as 1. */
-    queue->next_avail = 0;
-    queue->avail_bits = VIRTQ_PACKED_DESC_F_AVAIL;
-    queue->next_used = 0;
-    queue->used_bits = PACKED_BITS;
+    queue->next_avail = VIRTQ_PACKED_DESC_F_AVAIL << 16;
+    queue->next_used = PACKED_ROUND;
     queue->kick_place = UINT16_C(1) << VIRTQ_EVENT_WRAP_SHIFT;
+    queue->avail_limit = queue->size;
     queue->in_order_end = 0;
     queue->longest = 1;
     queue->hidden_count = 0;
 }
 
 /* From behind the first descriptor of a request that was not taken: as if used in the round before. */
-static void undo(const struct l4vio_queue *queue, struct packed_place from, struct packed_place end)
+static void undo(const struct l4vio_queue *queue, uint32_t first, uint32_t end)
 {
-    while (from.at != end.at) {
-        uint32_t flags = from.bits & VIRTQ_PACKED_DESC_F_AVAIL ? 0 : PACKED_BITS;
-        l4vio_store_packed(&packed_ring(queue)[from.at], l4vio_packed_word(0, 0, flags));
-        packed_advance(&from, 1, queue->size);
+    if (first == end)
+        return;
+    for (uint32_t at = packed_next(first, queue->size); at != end;
+         at = packed_next(at, queue->size)) {
+        uint32_t flags = packed_bits(at) & VIRTQ_PACKED_DESC_F_AVAIL ? 0 : PACKED_BITS;
+        l4vio_store_packed(&packed_ring(queue)[packed_place(at)], l4vio_packed_word(0, 0, flags));
     }
 }
 
-/* At least one buffer. Less than 0 if the request is not valid: then `at` is where writing came to. */
+/* At least one buffer. Less than 0 if the request is not valid: then `*position` is where it ended. */
 static int64_t write_buffers(const struct l4vio_queue *queue, const struct l4vio_request *request,
-                             uint32_t id, struct packed_place *at, uint64_t *first)
+                             uint32_t id, uint32_t *position, uint64_t *first)
 {
     struct virtq_packed_desc *const ring = packed_ring(queue);
     const struct l4vio_buffer *buffer = request->buffers;
@@ -55,10 +58,11 @@ static int64_t write_buffers(const struct l4vio_queue *queue, const struct l4vio
     const uint32_t size = queue->size;
     uint64_t total_bytes = 0;
     uint64_t readable_bytes = 0;
-    uint64_t *to_first = first;
+    bool is_first = true;
 
     for (;; buffer++) {
-        uint32_t flags = at->bits | VIRTQ_DESC_F_NEXT;
+        const uint32_t at = *position;
+        uint32_t flags = packed_bits(at) | VIRTQ_DESC_F_NEXT;
         uint32_t length_bytes = buffer->length_bytes;
         if (length_bytes == 0)
             return -1;
@@ -70,62 +74,77 @@ static int64_t write_buffers(const struct l4vio_queue *queue, const struct l4vio
         if (buffer == last)
             flags -= VIRTQ_DESC_F_NEXT;
 
-        struct virtq_packed_desc *desc = &ring[at->at];
+        struct virtq_packed_desc *desc = &ring[packed_place(at)];
         uint64_t word = l4vio_packed_word(length_bytes, id, flags);
         l4vio_store64(&desc->addr, buffer->address);
-        if (to_first)
-            *to_first = word;
+        if (is_first)
+            *first = word;
         else
             l4vio_store_packed(desc, word);
-        to_first = NULL;
-        packed_advance(at, 1, size);
+        is_first = false;
+        *position = packed_next(at, size);
         if (buffer == last)
             break;
     }
     return total_bytes >> 32 ? -1 : (int64_t)(total_bytes - readable_bytes);
 }
 
-int l4vio_packed_write(const struct l4vio_queue *queue, const struct l4vio_request *request,
-                       uint32_t id, struct packed_place *place, struct packed_request *written)
+/* In a table, of which the descriptor in the ring tells. */
+static int64_t write_table(const struct l4vio_queue *queue, const struct l4vio_request *request,
+                           uint32_t id, uint32_t *position, uint64_t *first)
 {
-    uint32_t entries = (uint32_t)request->readable + request->writable;
+    const uint32_t at = *position;
+    int64_t writable_bytes = l4vio_indirect_write(queue, request, id);
+    if (writable_bytes < 0)
+        return -1;
+    uint32_t length_bytes = l4vio_indirect_bytes((uint32_t)request->readable + request->writable);
+    l4vio_store64(&packed_ring(queue)[packed_place(at)].addr, l4vio_indirect_address(queue, id));
+    *first = l4vio_packed_word(length_bytes, id, packed_bits(at) | VIRTQ_DESC_F_INDIRECT);
+    *position = packed_next(at, queue->size);
+    return writable_bytes;
+}
+
+int l4vio_packed_write(const struct l4vio_queue *queue, const struct l4vio_request *request,
+                       uint32_t id, uint32_t *position, struct packed_request *written)
+{
+    const uint32_t buffers = (uint32_t)request->readable + request->writable;
+    const bool in_table = l4vio_indirect_fits(queue, buffers);
+    const uint32_t entries = in_table ? 1 : buffers;
     if (entries - 1u >= l4vio_queue_room(queue)) { /* 0 is refused here too. */
         if (entries == 0)
             return L4VIO_EINVAL;
         return entries > queue->size ? L4VIO_E2BIG : L4VIO_EAGAIN;
     }
 
-    struct packed_place at = *place;
-    int64_t writable_bytes = write_buffers(queue, request, id, &at, &written->first);
+    uint32_t at = *position;
+    int64_t writable_bytes = in_table ? write_table(queue, request, id, &at, &written->first)
+                                      : write_buffers(queue, request, id, &at, &written->first);
     if (writable_bytes < 0) {
-        struct packed_place second = *place;
-        if (at.at != place->at) {
-            packed_advance(&second, 1, queue->size);
-            undo(queue, second, at);
-        }
+        undo(queue, *position, at);
         return L4VIO_EINVAL;
     }
     written->writable_bytes = (uint32_t)writable_bytes;
     written->entries = entries;
-    *place = at;
+    *position = at;
     return L4VIO_OK;
 }
 
 uint64_t l4vio_packed_write_chain(const struct l4vio_queue *queue, uint16_t head, uint16_t count,
-                                  uint32_t id, struct packed_place *place)
+                                  uint32_t id, uint32_t *position)
 {
     uint64_t first = 0;
 
     for (uint32_t i = 0; i < count; i++) {
         const struct l4vio_descriptor *shadow = &queue->descriptors[head];
-        struct virtq_packed_desc *desc = &packed_ring(queue)[place->at];
-        uint64_t word = l4vio_packed_word(shadow->length_bytes, id, shadow->flags | place->bits);
+        struct virtq_packed_desc *desc = &packed_ring(queue)[packed_place(*position)];
+        uint64_t word =
+            l4vio_packed_word(shadow->length_bytes, id, shadow->flags | packed_bits(*position));
         l4vio_store64(&desc->addr, shadow->address);
         if (i == 0)
             first = word;
         else
             l4vio_store_packed(desc, word);
-        packed_advance(place, 1, queue->size);
+        *position = packed_next(*position, queue->size);
         head = shadow->next;
     }
     return first;

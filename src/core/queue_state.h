@@ -36,8 +36,9 @@ static inline uint32_t l4vio_slot_link(uint32_t next, uint32_t count)
  */
 static inline uint32_t l4vio_masked_index(uint32_t index, uint32_t size)
 {
-    __asm__("" : "+r"(index));
-    return index & (uint32_t)((int32_t)(index - size) >> 31);
+    int32_t below = (int32_t)(index - size);
+    __asm__("" : "+r"(below));
+    return index & (uint32_t)(below >> 31);
 }
 
 /*
