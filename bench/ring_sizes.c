@@ -59,7 +59,7 @@ static void measure(struct point *point, double seconds)
     const struct ring_pair *one = context.pairs[0];
     point->touched_bytes = point->queues * (one->memory_bytes + one->private_bytes);
     ns_per_unit(turn, &context, seconds / 5);
-    samples_add(&point->ns, ns_per_unit(turn, &context, seconds));
+    samples_add(&point->ns, ns_per_busy_unit(turn, &context, seconds, CLOCK_THREAD_CPUTIME_ID));
     for (unsigned i = 0; i < point->queues; i++)
         ring_pair_close(context.pairs[i]);
 }

@@ -28,12 +28,12 @@ struct point {
     struct samples ns;
     struct samples driver_ns;
     struct samples device_ns;
-    struct samples lines; /* Counted; empty if nothing counts. */
+    struct samples line_ns; /* The streaming rate, right beside: virtual CPUs move about. */
+    struct samples lines;   /* Counted; empty if nothing counts. */
 };
 
 static struct point points[points_max];
 static unsigned point_count;
-static struct samples line_ns;
 
 /* What the device's thread is told, and tells. */
 struct device_thread {
@@ -82,7 +82,11 @@ static void measure_two_threads(struct point *point, struct ring_pair *pair,
     int counter = counter_open();
     uint64_t before = pair->driver.queue.counters.completed;
     ns_per_unit(run_driver, &pair->driver, options->seconds / 10);
-    samples_add(&point->ns, ns_per_unit(run_driver, &pair->driver, options->seconds));
+    clockid_t device_clock;
+    if (pthread_getcpuclockid(id, &device_clock) != 0)
+        abort();
+    samples_add(&point->ns,
+                ns_per_busy_unit(run_driver, &pair->driver, options->seconds, device_clock));
     uint64_t done = pair->driver.queue.counters.completed - before;
     uint64_t misses = counter >= 0 ? counter_read(counter) : 0;
     counter_close(counter);
@@ -100,8 +104,11 @@ static void measure(struct point *point, const struct bench_options *options)
     struct ring_alone alone = ring_pair_alone(pair, options->seconds / 4);
     samples_add(&point->driver_ns, alone.driver_ns);
     samples_add(&point->device_ns, alone.device_ns);
-    if (options->two_cpus)
+    if (options->two_cpus) {
         measure_two_threads(point, pair, options);
+        samples_add(&point->line_ns,
+                    line_stream_best_ns(options->cpus[0], options->cpus[1], options->seconds / 4));
+    }
     ring_pair_close(pair);
 }
 
@@ -116,7 +123,7 @@ static void print(struct report *report, const struct point *point)
     char name[ring_name_bytes];
     double ns = samples_median(&point->ns);
     double least = ring_least_lines(shape);
-    double limit = least * samples_median(&line_ns);
+    double limit = least * samples_median(&point->line_ns);
     double alone = larger(samples_median(&point->driver_ns), samples_median(&point->device_ns));
     ring_features_name(&shape->features, name);
     report_text(report, "ring", name);
@@ -133,7 +140,7 @@ static void print(struct report *report, const struct point *point)
     if (point->lines.count)
         report_samples(report, "lines", &point->lines);
     else
-        report_number(report, "lines", ns / samples_median(&line_ns));
+        report_number(report, "lines", ns / samples_median(&point->line_ns));
     report_number(report, "limit_ns", limit);
     report_number(report, "bound_ns", larger(limit, alone));
     report_number(report, "ratio", ns / larger(limit, alone));
@@ -233,9 +240,6 @@ int main(int argc, char **argv)
             pin_to_cpu(options.cpus[0]);
             measure(&points[i], &options);
         }
-        if (options.two_cpus)
-            samples_add(&line_ns,
-                        line_stream_best_ns(options.cpus[0], options.cpus[1], options.seconds));
     }
     for (unsigned i = 0; i < point_count; i++)
         print(&report, &points[i]);

@@ -18,11 +18,16 @@
 
 enum { line_bytes = 64, copy_bytes = 4096 };
 
+static uint64_t clock_ns(clockid_t clock)
+{
+    struct timespec now = {0, 0};
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 uint64_t now_ns(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    return clock_ns(CLOCK_MONOTONIC);
 }
 
 static uint64_t in_ns(double seconds)
@@ -98,26 +103,60 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* One slice: ns per unit, less than 0 if nothing was done; `busy` if both had their CPU throughout. */
+static double run_slice(uint64_t (*work)(void *context), void *context, uint64_t slice_ns,
+                        const clockid_t *peer, bool *busy)
+{
+    uint64_t own_ns = peer ? clock_ns(CLOCK_THREAD_CPUTIME_ID) : 0;
+    uint64_t peer_ns = peer ? clock_ns(*peer) : 0;
+    uint64_t start = now_ns();
+    uint64_t units = 0;
+    uint64_t now;
+    do {
+        units += work(context);
+        now = now_ns();
+    } while (now < start + slice_ns);
+    uint64_t most_ns = now - start;
+    uint64_t least_ns = most_ns - most_ns / 20;
+    *busy = !peer || (clock_ns(*peer) - peer_ns >= least_ns &&
+                      clock_ns(CLOCK_THREAD_CPUTIME_ID) - own_ns >= least_ns);
+    return units ? (double)most_ns / (double)units : -1;
+}
+
+static double median_of_slices(uint64_t (*work)(void *context), void *context, double seconds,
+                               const clockid_t *peer)
+{
+    enum { slices = 51, patience = 4, enough = 5 };
+    double values[2][slices]; /* Of slices that were not busy, and of those that were. */
+    unsigned count[2] = {0, 0};
+    for (unsigned i = 0; i < slices || (count[1] < slices / 2 && i < patience * slices); i++) {
+        bool busy;
+        double value = run_slice(work, context, in_ns(seconds / slices), peer, &busy);
+        if (value >= 0 && count[busy] < slices)
+            values[busy][count[busy]++] = value;
+    }
+    bool busy = count[1] >= enough || !count[0];
+    if (!count[busy])
+        return NAN;
+    qsort(values[busy], count[busy], sizeof(double), compare_doubles);
+    return values[busy][count[busy] / 2];
+}
+
 double ns_per_unit(uint64_t (*work)(void *context), void *context, double seconds)
 {
-    enum { slices = 51, patience = 8 };
-    double values[slices];
-    unsigned good = 0;
-    uint64_t start = now_ns();
-    for (unsigned i = 0; i < slices || (good < slices / 2 && i < patience * slices); i++) {
-        uint64_t end = start + in_ns(seconds / slices);
-        uint64_t units = 0;
-        uint64_t now;
-        do {
-            units += work(context);
-            now = now_ns();
-        } while (now < end);
-        if (units && good < slices)
-            values[good++] = (double)(now - start) / (double)units;
-        start = now;
-    }
-    qsort(values, good, sizeof(values[0]), compare_doubles);
-    return good ? values[good / 2] : NAN;
+    return median_of_slices(work, context, seconds, NULL);
+}
+
+double ns_per_busy_unit(uint64_t (*work)(void *context), void *context, double seconds,
+                        clockid_t peer)
+{
+    return median_of_slices(work, context, seconds, &peer);
+}
+
+static clockid_t clock_of(pid_t child)
+{
+    clockid_t clock;
+    return clock_getcpuclockid(child, &clock) == 0 ? clock : CLOCK_THREAD_CPUTIME_ID;
 }
 
 struct ping {
@@ -151,7 +190,7 @@ double line_round_trip_ns(unsigned cpu, unsigned other_cpu, double seconds)
     }
     pin_to_cpu(cpu);
     ping(&context);
-    double result = ns_per_unit(ping, &context, seconds);
+    double result = ns_per_busy_unit(ping, &context, seconds, clock_of(child));
     reap(child);
     free_pages((void *)(uintptr_t)context.line, copy_bytes);
     return result;
@@ -237,7 +276,7 @@ double line_stream_ns(unsigned cpu, unsigned other_cpu, unsigned batch, double s
     pin_to_cpu(cpu);
     for (unsigned i = 0; i < 4; i++)
         read_lap(&reader);
-    double result = ns_per_unit(read_lap, &reader, seconds);
+    double result = ns_per_busy_unit(read_lap, &reader, seconds, clock_of(child));
     reap(child);
     free_pages(reader.stream, sizeof(*reader.stream));
     return result;
@@ -343,7 +382,7 @@ double copy_4k_ns(size_t spread_bytes, double seconds)
     unsigned char *from = huge_pages(pages * copy_bytes);
     struct copy_places places = {.from = from, .pages = pages, .random = 1};
     memset(from, 1, pages * copy_bytes);
-    double result = ns_per_unit(copy_pages, &places, seconds);
+    double result = ns_per_busy_unit(copy_pages, &places, seconds, CLOCK_THREAD_CPUTIME_ID);
     free_pages(from, pages * copy_bytes);
     return result;
 }

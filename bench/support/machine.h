@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 uint64_t now_ns(void);
 
@@ -43,10 +44,17 @@ static inline void relax(void)
 
 /*
  * Calls `work` again and again for so long, and returns ns per unit of what it says it has done: the
- * median of many short slices, those left out in which nothing was done. So it does not count when a
- * thread loses its CPU for a while. NaN if nothing was done at all.
+ * median of many short slices. NaN if nothing was done at all.
  */
 double ns_per_unit(uint64_t (*work)(void *context), void *context, double seconds);
+
+/*
+ * The same for two who are busy all the time, this thread and one with that CPU clock (its own for
+ * none): slices in which one of them had lost its CPU to somebody else do not count, and there are more
+ * slices instead, within reason.
+ */
+double ns_per_busy_unit(uint64_t (*work)(void *context), void *context, double seconds,
+                        clockid_t peer);
 
 /* Round trip of one cache line between two CPUs, ns. */
 double line_round_trip_ns(unsigned cpu, unsigned other_cpu, double seconds);

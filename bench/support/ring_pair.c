@@ -164,6 +164,18 @@ static void set_up_memory(struct ring_pair *pair, const struct ring_shape *shape
         abort();
 }
 
+/* A driver's queue that has no code for tables yet takes the request as a chain. */
+static bool takes_as_many_entries(struct ring_pair *pair, const struct ring_shape *shape)
+{
+    struct ring_driver *driver = &pair->driver;
+    unsigned room = l4vio_queue_room(&driver->queue);
+    if (l4vio_queue_add(&driver->queue, driver->requests, 1) != 1)
+        return false;
+    bool result = l4vio_queue_room(&driver->queue) + entries_of(shape) == room;
+    l4vio_queue_publish(&driver->queue);
+    return result && ring_device_turn(&pair->device) == 1 && ring_driver_take(driver) == 1;
+}
+
 int ring_pair_open(const struct ring_shape *shape, struct ring_pair **out,
                    struct l4vio_error *error)
 {
@@ -185,6 +197,12 @@ int ring_pair_open(const struct ring_shape *shape, struct ring_pair **out,
     if (result < 0) {
         ring_pair_close(pair);
         return result;
+    }
+    if (!takes_as_many_entries(pair, shape)) {
+        ring_pair_close(pair);
+        if (error)
+            *error = (struct l4vio_error){L4VIO_ENOSYS, "the driver's queue makes no tables", 0};
+        return L4VIO_ENOSYS;
     }
     /* Both sides poll. */
     l4vio_queue_disarm(&pair->driver.queue);
@@ -217,8 +235,9 @@ bool ring_driver_add(struct ring_driver *driver)
     if (added != (int)driver->batch)
         broken("driver", added);
     l4vio_queue_publish(&driver->queue);
-    if (driver->kicks && l4vio_queue_needs_kick(&driver->queue))
-        broken("driver", L4VIO_EINVAL);
+    /* Nobody sleeps: what is asked is what it costs to ask. */
+    if (driver->kicks)
+        driver->kicks_wanted += l4vio_queue_needs_kick(&driver->queue);
     return true;
 }
 
@@ -247,8 +266,8 @@ unsigned ring_device_turn(struct ring_device *device)
     if (count == 0)
         return 0;
     l4vio_device_queue_finish(&device->queue, device->used, count);
-    if (device->kicks && l4vio_device_queue_needs_notify(&device->queue))
-        broken("device", L4VIO_EINVAL);
+    if (device->kicks)
+        device->kicks_wanted += l4vio_device_queue_needs_notify(&device->queue);
     return count;
 }
 

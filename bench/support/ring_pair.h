@@ -33,6 +33,7 @@ struct ring_driver {
     unsigned batch;
     unsigned batch_entries; /* Ring entries that a batch takes. */
     bool kicks;
+    uint64_t kicks_wanted;
 };
 
 /* The device's side. */
@@ -45,6 +46,7 @@ struct ring_device {
     struct l4vio_device_queue_slot *slots;
     unsigned batch;
     bool kicks;
+    uint64_t kicks_wanted;
 };
 
 struct ring_pair {
