@@ -10,8 +10,7 @@
 
 static void publish_buffer(struct raw_driver *driver, uint64_t address, uint32_t length_bytes)
 {
-    raw_desc(&raw_table(driver, 0)[0], address, length_bytes, RAW_WRITE, 0);
-    raw_publish(driver, 0, 0);
+    raw_publish_piece(driver, 0, 0, address, length_bytes, RAW_WRITE);
 }
 
 static void null_address_breaks_queue(void **state)
@@ -82,19 +81,15 @@ static void empty_buffer_is_not_looked_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(null_address_breaks_queue, raw_setup, raw_teardown),
-        cmocka_unit_test_setup_teardown(address_below_the_region_breaks_queue, raw_setup,
-                                        raw_teardown),
-        cmocka_unit_test_setup_teardown(address_past_the_region_breaks_queue, raw_setup,
-                                        raw_teardown),
-        cmocka_unit_test_setup_teardown(buffer_over_the_end_breaks_queue, raw_setup, raw_teardown),
-        cmocka_unit_test_setup_teardown(buffer_that_wraps_around_breaks_queue, raw_setup,
-                                        raw_teardown),
-        cmocka_unit_test_setup_teardown(length_that_wraps_around_breaks_queue, raw_setup,
-                                        raw_teardown),
-        cmocka_unit_test_setup_teardown(local_address_breaks_queue, raw_setup, raw_teardown),
-        cmocka_unit_test_setup_teardown(buffer_up_to_the_end_is_taken, raw_setup, raw_teardown),
-        cmocka_unit_test_setup_teardown(empty_buffer_is_not_looked_up, raw_setup, raw_teardown),
+        RAW_EVERY(null_address_breaks_queue),
+        RAW_EVERY(address_below_the_region_breaks_queue),
+        RAW_EVERY(address_past_the_region_breaks_queue),
+        RAW_EVERY(buffer_over_the_end_breaks_queue),
+        RAW_EVERY(buffer_that_wraps_around_breaks_queue),
+        RAW_EVERY(length_that_wraps_around_breaks_queue),
+        RAW_EVERY(local_address_breaks_queue),
+        RAW_EVERY(buffer_up_to_the_end_is_taken),
+        RAW_EVERY(empty_buffer_is_not_looked_up),
     };
     return cmocka_run_group_tests_name("driver_bad_address", tests, NULL, NULL);
 }

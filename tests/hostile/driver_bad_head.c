@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A driver that names heads which do not exist. */
+/* A driver that names heads or buffer ids which do not exist. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,14 +11,14 @@
 static void head_just_past_the_table_breaks_queue(void **state)
 {
     struct raw_driver *driver = *state;
-    raw_publish(driver, 0, RAW_QUEUE_SIZE);
+    raw_publish_one(driver, 0, RAW_QUEUE_SIZE);
     raw_expect_broken(driver);
 }
 
 static void head_of_all_ones_breaks_queue(void **state)
 {
     struct raw_driver *driver = *state;
-    raw_publish(driver, 0, UINT16_MAX);
+    raw_publish_one(driver, 0, UINT16_MAX);
     raw_expect_broken(driver);
 }
 
@@ -33,10 +33,9 @@ static void last_head_is_taken(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(head_just_past_the_table_breaks_queue, raw_setup,
-                                        raw_teardown),
-        cmocka_unit_test_setup_teardown(head_of_all_ones_breaks_queue, raw_setup, raw_teardown),
-        cmocka_unit_test_setup_teardown(last_head_is_taken, raw_setup, raw_teardown),
+        RAW_EVERY(head_just_past_the_table_breaks_queue),
+        RAW_EVERY(head_of_all_ones_breaks_queue),
+        RAW_EVERY(last_head_is_taken),
     };
     return cmocka_run_group_tests_name("driver_bad_head", tests, NULL, NULL);
 }

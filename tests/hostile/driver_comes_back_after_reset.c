@@ -16,7 +16,8 @@ static void old_queue_is_not_touched(void **state)
     assert_null(l4vio_device_queue(&driver->device, 0));
     assert_int_equal(raw_take(driver, 0), 0);
     l4vio_device_notify(&driver->device, 0);
-    assert_int_equal(raw_used_index(driver, 0), 0);
+    struct raw_used used;
+    assert_false(raw_ring_get_used(&driver->rings[0], &used));
     assert_int_equal(driver->triggers[1], 0);
 }
 
@@ -24,13 +25,14 @@ static void late_result_is_dropped(void **state)
 {
     struct raw_driver *driver = *state;
     struct l4vio_device_queue *queue = l4vio_device_queue(&driver->device, 0);
-    struct l4vio_device_used used = {.head = 0, .written_bytes = 16};
+    struct l4vio_device_used used = {.head = 0, .entries = 1, .written_bytes = 16};
+    struct raw_used seen;
     raw_publish_one(driver, 0, 0);
     assert_int_equal(raw_take(driver, 0), 1);
     l4vio_device_page_set_status(&driver->device_page, 0);
     l4vio_device_queue_finish(queue, &used, 1);
     assert_false(l4vio_device_queue_needs_notify(queue));
-    assert_int_equal(raw_used_index(driver, 0), 0);
+    assert_false(raw_ring_get_used(&driver->rings[0], &seen));
 }
 
 static void queues_of_a_failed_driver_are_not_touched(void **state)
@@ -52,10 +54,9 @@ static void queues_of_a_failed_driver_are_not_touched(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(old_queue_is_not_touched, raw_setup, raw_teardown),
-        cmocka_unit_test_setup_teardown(late_result_is_dropped, raw_setup, raw_teardown),
-        cmocka_unit_test_setup_teardown(queues_of_a_failed_driver_are_not_touched, raw_setup,
-                                        raw_teardown),
+        RAW_EVERY(old_queue_is_not_touched),
+        RAW_EVERY(late_result_is_dropped),
+        RAW_EVERY(queues_of_a_failed_driver_are_not_touched),
     };
     return cmocka_run_group_tests_name("driver_comes_back_after_reset", tests, NULL, NULL);
 }

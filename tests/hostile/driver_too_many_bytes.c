@@ -22,9 +22,8 @@ static void chain_of_4_gib_breaks_queue(void **state)
 {
     struct raw_driver *driver = *state;
     register_large(driver);
-    raw_desc(&raw_table(driver, 0)[0], LARGE, UINT32_MAX, RAW_NEXT, 1);
-    raw_desc(&raw_table(driver, 0)[1], LARGE, 1, RAW_WRITE, 0);
-    raw_publish(driver, 0, 0);
+    const struct raw_piece pieces[] = {{LARGE, UINT32_MAX, RAW_READ}, {LARGE, 1, RAW_WRITE}};
+    raw_publish_chain(driver, 0, 0, pieces, 2);
     raw_expect_broken(driver);
 }
 
@@ -32,10 +31,10 @@ static void sum_that_wraps_breaks_queue(void **state)
 {
     struct raw_driver *driver = *state;
     register_large(driver);
-    for (uint16_t i = 0; i < 3; i++)
-        raw_desc(&raw_table(driver, 0)[i], LARGE, 0x80000000u, i < 2 ? RAW_NEXT : 0,
-                 (uint16_t)(i + 1));
-    raw_publish(driver, 0, 0);
+    const struct raw_piece pieces[] = {{LARGE, 0x80000000u, RAW_READ},
+                                       {LARGE, 0x80000000u, RAW_READ},
+                                       {LARGE, 0x80000000u, RAW_READ}};
+    raw_publish_chain(driver, 0, 0, pieces, 3);
     raw_expect_broken(driver);
 }
 
@@ -43,9 +42,8 @@ static void chain_of_one_byte_less_is_taken(void **state)
 {
     struct raw_driver *driver = *state;
     register_large(driver);
-    raw_desc(&raw_table(driver, 0)[0], LARGE, UINT32_MAX - 1, RAW_NEXT, 1);
-    raw_desc(&raw_table(driver, 0)[1], LARGE, 1, RAW_WRITE, 0);
-    raw_publish(driver, 0, 0);
+    const struct raw_piece pieces[] = {{LARGE, UINT32_MAX - 1, RAW_READ}, {LARGE, 1, RAW_WRITE}};
+    raw_publish_chain(driver, 0, 0, pieces, 2);
     assert_int_equal(raw_take(driver, 0), 1);
     assert_true(driver->chain.readable_bytes == UINT32_MAX - 1);
     assert_true(driver->chain.writable_bytes == 1);
@@ -54,9 +52,9 @@ static void chain_of_one_byte_less_is_taken(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(chain_of_4_gib_breaks_queue, raw_setup, raw_teardown),
-        cmocka_unit_test_setup_teardown(sum_that_wraps_breaks_queue, raw_setup, raw_teardown),
-        cmocka_unit_test_setup_teardown(chain_of_one_byte_less_is_taken, raw_setup, raw_teardown),
+        RAW_EVERY(chain_of_4_gib_breaks_queue),
+        RAW_EVERY(sum_that_wraps_breaks_queue),
+        RAW_EVERY(chain_of_one_byte_less_is_taken),
     };
     return cmocka_run_group_tests_name("driver_too_many_bytes", tests, NULL, NULL);
 }

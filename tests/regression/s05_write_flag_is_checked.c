@@ -13,9 +13,9 @@ static void readable_memory_is_not_written(void **state)
 {
     struct raw_driver *driver = *state;
     memset(driver->memory + RAW_DATA, 0x55, 64);
-    raw_desc(&raw_table(driver, 0)[0], RAW_BASE + RAW_DATA, 32, RAW_NEXT, 1);
-    raw_desc(&raw_table(driver, 0)[1], RAW_BASE + RAW_DATA + 32, 8, RAW_WRITE, 0);
-    raw_publish(driver, 0, 0);
+    const struct raw_piece pieces[] = {{RAW_BASE + RAW_DATA, 32, RAW_READ},
+                                       {RAW_BASE + RAW_DATA + 32, 8, RAW_WRITE}};
+    raw_publish_chain(driver, 0, 0, pieces, 2);
     assert_int_equal(raw_take(driver, 0), 1);
     unsigned char data[64];
     memset(data, 0xaa, sizeof(data));
@@ -27,8 +27,7 @@ static void readable_memory_is_not_written(void **state)
 static void readable_only_chain_takes_no_byte(void **state)
 {
     struct raw_driver *driver = *state;
-    raw_desc(&raw_table(driver, 0)[0], RAW_BASE + RAW_DATA, 32, RAW_READ, 0);
-    raw_publish(driver, 0, 0);
+    raw_publish_piece(driver, 0, 0, RAW_BASE + RAW_DATA, 32, RAW_READ);
     assert_int_equal(raw_take(driver, 0), 1);
     assert_int_equal(l4vio_device_chain_write(&driver->chain, 0, "x", 1), 0);
 }
@@ -36,19 +35,18 @@ static void readable_only_chain_takes_no_byte(void **state)
 static void readable_after_writable_breaks_queue(void **state)
 {
     struct raw_driver *driver = *state;
-    raw_desc(&raw_table(driver, 0)[0], RAW_BASE + RAW_DATA, 8, RAW_WRITE | RAW_NEXT, 1);
-    raw_desc(&raw_table(driver, 0)[1], RAW_BASE + RAW_DATA, 8, RAW_READ, 0);
-    raw_publish(driver, 0, 0);
+    const struct raw_piece pieces[] = {{RAW_BASE + RAW_DATA, 8, RAW_WRITE},
+                                       {RAW_BASE + RAW_DATA, 8, RAW_READ}};
+    raw_publish_chain(driver, 0, 0, pieces, 2);
     raw_expect_broken(driver);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(readable_memory_is_not_written, raw_setup, raw_teardown),
-        cmocka_unit_test_setup_teardown(readable_only_chain_takes_no_byte, raw_setup, raw_teardown),
-        cmocka_unit_test_setup_teardown(readable_after_writable_breaks_queue, raw_setup,
-                                        raw_teardown),
+        RAW_EVERY(readable_memory_is_not_written),
+        RAW_EVERY(readable_only_chain_takes_no_byte),
+        RAW_EVERY(readable_after_writable_breaks_queue),
     };
     return cmocka_run_group_tests_name("s05_write_flag_is_checked", tests, NULL, NULL);
 }

@@ -89,6 +89,7 @@ void raw_driver_init(struct raw_driver *driver, unsigned options)
                                          .queues = driver->states,
                                          .queue_count = RAW_QUEUES,
                                          .queue_size_max = RAW_QUEUE_SIZE,
+                                         .queue_slots = driver->slots,
                                          .config = driver->config,
                                          .config_bytes = RAW_CONFIG_BYTES,
                                          .regions = driver->regions,
@@ -97,12 +98,27 @@ void raw_driver_init(struct raw_driver *driver, unsigned options)
                                          .ops_self = driver,
                                          .release_region = release_region,
                                          .release_self = driver};
+    static const struct {
+        unsigned option;
+        unsigned bit;
+    } features[] = {{RAW_PACKED, L4VIO_F_RING_PACKED},
+                    {RAW_EVENT_IDX, L4VIO_F_EVENT_IDX},
+                    {RAW_IN_ORDER, L4VIO_F_IN_ORDER},
+                    {RAW_ORDER_PLATFORM, L4VIO_F_ORDER_PLATFORM}};
     l4vio_features_set(&driver->features, L4VIO_F_VERSION_1);
+    for (unsigned i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
+        if (options & features[i].option) {
+            l4vio_features_set(&config.offered, features[i].bit);
+            l4vio_features_set(&driver->features, features[i].bit);
+        }
+    }
     if (!(options & RAW_NO_INDIRECT)) {
         l4vio_features_set(&config.offered, L4VIO_F_INDIRECT_DESC);
         l4vio_features_set(&driver->features, L4VIO_F_INDIRECT_DESC);
     }
     assert_int_equal(l4vio_device_init(&driver->device, &config, NULL), 0);
+    for (uint32_t i = 0; i < RAW_QUEUES; i++)
+        raw_begin_ring(driver, i);
 
     struct l4vio_device_page_config page = {.device = &driver->device,
                                             .page = driver->page_bytes,
@@ -120,14 +136,34 @@ void raw_driver_free(struct raw_driver *driver)
     free(driver->page_bytes);
 }
 
-int raw_setup(void **state)
+static int set_up_with(void **state, unsigned options)
 {
     struct raw_driver *driver = malloc(sizeof(*driver));
     assert_non_null(driver);
-    raw_driver_init(driver, 0);
+    raw_driver_init(driver, options);
     raw_bring_up(driver);
     *state = driver;
     return 0;
+}
+
+int raw_setup(void **state)
+{
+    return set_up_with(state, 0);
+}
+
+int raw_setup_packed(void **state)
+{
+    return set_up_with(state, RAW_PACKED);
+}
+
+int raw_setup_in_order(void **state)
+{
+    return set_up_with(state, RAW_EVENT_IDX | RAW_IN_ORDER);
+}
+
+int raw_setup_packed_in_order(void **state)
+{
+    return set_up_with(state, RAW_PACKED | RAW_EVENT_IDX | RAW_IN_ORDER);
 }
 
 int raw_teardown(void **state)
@@ -179,7 +215,8 @@ void raw_fill_entry(struct raw_driver *driver, uint32_t queue)
 void raw_bring_up(struct raw_driver *driver)
 {
     memset(driver->memory, 0, RAW_DATA);
-    memset(driver->avail_index, 0, sizeof(driver->avail_index));
+    for (uint32_t i = 0; i < RAW_QUEUES; i++)
+        raw_begin_ring(driver, i);
     raw_negotiate(driver);
     for (uint32_t i = 0; i < RAW_QUEUES; i++) {
         raw_fill_entry(driver, i);
@@ -249,18 +286,51 @@ void raw_desc_at(struct raw_driver *driver, uint32_t offset, uint64_t address,
     memcpy(driver->memory + offset, &desc, sizeof(desc));
 }
 
-void raw_publish(struct raw_driver *driver, uint32_t queue, uint16_t head)
+void raw_table_entry(struct raw_driver *driver, uint32_t offset, uint64_t address,
+                     uint32_t length_bytes, unsigned flags, uint16_t next)
 {
-    l4vio_le16 *slot = &raw_avail_ring(driver, queue)[driver->avail_index[queue] % RAW_QUEUE_SIZE];
-    l4vio_store16(slot, head);
-    driver->avail_index[queue]++;
-    l4vio_store16_release(&raw_avail(driver, queue)->idx, driver->avail_index[queue]);
+    struct virtq_packed_desc desc;
+    if (!driver->rings[0].packed) {
+        raw_desc_at(driver, offset, address, length_bytes, flags, next);
+        return;
+    }
+    l4vio_store64(&desc.addr, address);
+    l4vio_store32(&desc.len, length_bytes);
+    l4vio_store16(&desc.id, UINT16_MAX);
+    l4vio_store16(&desc.flags, (uint16_t)flags);
+    memcpy(driver->memory + offset, &desc, sizeof(desc));
 }
 
-void raw_publish_one(struct raw_driver *driver, uint32_t queue, uint16_t head)
+void raw_begin_ring(struct raw_driver *driver, uint32_t queue)
 {
-    raw_desc(&raw_table(driver, queue)[head], RAW_BASE + RAW_DATA + head * 16u, 16, RAW_WRITE, 0);
-    raw_publish(driver, queue, head);
+    raw_ring_init(&driver->rings[queue], l4vio_features_has(&driver->features, L4VIO_F_RING_PACKED),
+                  RAW_QUEUE_SIZE, ring(driver, queue, 0), ring(driver, queue, RAW_AVAIL),
+                  ring(driver, queue, RAW_USED), driver->ring_entries[queue]);
+}
+
+void raw_publish(struct raw_driver *driver, uint32_t queue, uint16_t head)
+{
+    uint16_t index = driver->rings[queue].avail_index++;
+    l4vio_store16(&raw_avail_ring(driver, queue)[index % RAW_QUEUE_SIZE], head);
+    l4vio_store16_release(&raw_avail(driver, queue)->idx, (uint16_t)(index + 1u));
+}
+
+void raw_publish_chain(struct raw_driver *driver, uint32_t queue, uint16_t id,
+                       const struct raw_piece *pieces, unsigned count)
+{
+    raw_ring_publish(&driver->rings[queue], id, pieces, count);
+}
+
+void raw_publish_piece(struct raw_driver *driver, uint32_t queue, uint16_t id, uint64_t address,
+                       uint32_t length_bytes, unsigned flags)
+{
+    struct raw_piece piece = {address, length_bytes, flags};
+    raw_publish_chain(driver, queue, id, &piece, 1);
+}
+
+void raw_publish_one(struct raw_driver *driver, uint32_t queue, uint16_t id)
+{
+    raw_publish_piece(driver, queue, id, RAW_BASE + RAW_DATA + id * 16u, 16, RAW_WRITE);
 }
 
 int raw_take(struct raw_driver *driver, uint32_t queue)
@@ -283,10 +353,34 @@ void raw_finish(struct raw_driver *driver, uint32_t queue, uint16_t head, uint32
     l4vio_device_notify(&driver->device, queue);
 }
 
+/* Used elements that nobody looked at. */
+static void pass_over_used(struct raw_driver *driver)
+{
+    struct raw_ring *ring = &driver->rings[0];
+    struct raw_used used;
+    if (!ring->packed)
+        ring->used_index = raw_used_index(driver, 0);
+    else
+        for (unsigned i = 0; i < RAW_QUEUE_SIZE && raw_ring_get_used(ring, &used); i++)
+            ;
+}
+
+/* The driver wants to hear of what is used next. */
+static void want_notification(struct raw_driver *driver)
+{
+    struct raw_ring *ring = &driver->rings[0];
+    if (ring->packed)
+        raw_packed_want(ring, VIRTQ_EVENT_F_ENABLE, 0, false);
+    else
+        l4vio_store16(&raw_avail_ring(driver, 0)[RAW_QUEUE_SIZE], ring->used_index);
+}
+
 void raw_expect_works(struct raw_driver *driver)
 {
     unsigned triggers = driver->triggers[1];
-    uint16_t used = raw_used_index(driver, 0);
+    struct raw_used used;
+    pass_over_used(driver);
+    want_notification(driver);
     raw_publish_one(driver, 0, 3);
     assert_int_equal(raw_take(driver, 0), 1);
     assert_int_equal(driver->chain.head, 3);
@@ -295,10 +389,10 @@ void raw_expect_works(struct raw_driver *driver)
     raw_finish(driver, 0, 3, 16);
 
     assert_memory_equal(driver->memory + RAW_DATA + 3 * 16, "0123456789abcdef", 16);
-    assert_int_equal(raw_used_index(driver, 0), (uint16_t)(used + 1));
-    struct virtq_used_elem *elem = &raw_used_ring(driver, 0)[used % RAW_QUEUE_SIZE];
-    assert_int_equal(l4vio_load32(&elem->id), 3);
-    assert_int_equal(l4vio_load32(&elem->len), 16);
+    assert_true(raw_ring_get_used(&driver->rings[0], &used));
+    assert_int_equal(used.id, 3);
+    assert_int_equal(used.length_bytes, 16);
+    assert_false(raw_ring_get_used(&driver->rings[0], &used));
     assert_int_equal(driver->triggers[1], triggers + 1);
     assert_int_equal(raw_take(driver, 0), 0);
 }
@@ -307,7 +401,8 @@ void raw_expect_broken(struct raw_driver *driver)
 {
     struct l4vio_device_queue *queue = l4vio_device_queue(&driver->device, 0);
     unsigned notified = driver->triggers[0];
-    uint16_t used = raw_used_index(driver, 0);
+    struct raw_used used;
+    pass_over_used(driver);
     assert_int_equal(raw_take(driver, 0), L4VIO_EBADPROTO);
     assert_false(l4vio_device_queue_ready(queue));
     assert_int_equal(queue->broken_error.code, L4VIO_EBADPROTO);
@@ -319,7 +414,7 @@ void raw_expect_broken(struct raw_driver *driver)
     assert_int_equal(raw_take(driver, 0), L4VIO_EBADPROTO);
     assert_false(l4vio_device_queue_has_avail(queue));
     assert_false(l4vio_device_queue_arm(queue));
-    assert_int_equal(raw_used_index(driver, 0), used);
+    assert_false(raw_ring_get_used(&driver->rings[0], &used));
 
     l4vio_device_notify(&driver->device, 0);
     assert_false(l4vio_device_live(&driver->device));

@@ -36,7 +36,9 @@ struct raw_driver {
     struct l4vio_device_region regions[RAW_REGIONS];
     uint8_t config[RAW_CONFIG_BYTES];
     struct l4vio_features features; /* What bring_up accepts. */
-    uint16_t avail_index[RAW_QUEUES];
+    struct raw_ring rings[RAW_QUEUES];
+    uint16_t ring_entries[RAW_QUEUES][RAW_QUEUE_SIZE];
+    struct l4vio_device_queue_slot slots[RAW_QUEUES * RAW_QUEUE_SIZE];
 
     /* What the device was told. */
     unsigned ready_calls[RAW_QUEUES];
@@ -62,6 +64,10 @@ struct raw_driver {
 enum {
     RAW_CMD_MODE = 1,
     RAW_NO_INDIRECT = 2, /* INDIRECT_DESC is not offered. */
+    RAW_PACKED = 4,      /* The others are offered and accepted if given. */
+    RAW_EVENT_IDX = 8,
+    RAW_IN_ORDER = 16,
+    RAW_ORDER_PLATFORM = 32,
 };
 
 void raw_driver_init(struct raw_driver *driver, unsigned options);
@@ -69,7 +75,22 @@ void raw_driver_free(struct raw_driver *driver);
 
 /* For cmocka: a driver and a device that are live, as the state of a test; and its end. */
 int raw_setup(void **state);
+int raw_setup_packed(void **state);
+int raw_setup_in_order(void **state); /* With EVENT_IDX. */
+int raw_setup_packed_in_order(void **state);
 int raw_teardown(void **state);
+
+/* A test by itself, and in every format. */
+#define RAW_WITH(prefix, name, setup)                 \
+    {                                                 \
+        prefix #name, name, setup, raw_teardown, NULL \
+    }
+#define RAW_SPLIT(name)       RAW_WITH("split: ", name, raw_setup)
+#define RAW_PACKED_RING(name) RAW_WITH("packed: ", name, raw_setup_packed)
+#define RAW_EVERY(name)                                         \
+    RAW_SPLIT(name), RAW_PACKED_RING(name),                     \
+        RAW_WITH("split in order: ", name, raw_setup_in_order), \
+        RAW_WITH("packed in order: ", name, raw_setup_packed_in_order)
 
 /* Registers the memory. */
 void raw_register(struct raw_driver *driver);
@@ -78,6 +99,8 @@ void raw_negotiate(struct raw_driver *driver);
 /* Writes the entry of a queue as it ought to be, `ready` among it. */
 struct l4vio_page_queue *raw_queue_entry(struct raw_driver *driver, uint32_t queue);
 void raw_fill_entry(struct raw_driver *driver, uint32_t queue);
+/* Begins a ring anew: for another set-up of its queue. */
+void raw_begin_ring(struct raw_driver *driver, uint32_t queue);
 /* Everything up to DRIVER_OK, with fresh rings. */
 void raw_bring_up(struct raw_driver *driver);
 uint32_t raw_status(const struct raw_driver *driver);
@@ -94,9 +117,18 @@ void raw_desc(struct virtq_desc *desc, uint64_t address, uint32_t length_bytes, 
 /* Entries of a table at byte `offset` of the memory: for indirect tables, aligned or not. */
 void raw_desc_at(struct raw_driver *driver, uint32_t offset, uint64_t address,
                  uint32_t length_bytes, unsigned flags, uint16_t next);
-/* Makes a head available: ring entry and index. */
+/* The same in the format of the ring; packed tables have no `next`. */
+void raw_table_entry(struct raw_driver *driver, uint32_t offset, uint64_t address,
+                     uint32_t length_bytes, unsigned flags, uint16_t next);
+/* Makes a chain available, in the format of the ring. */
+void raw_publish_chain(struct raw_driver *driver, uint32_t queue, uint16_t id,
+                       const struct raw_piece *pieces, unsigned count);
+/* A chain of one buffer. */
+void raw_publish_piece(struct raw_driver *driver, uint32_t queue, uint16_t id, uint64_t address,
+                       uint32_t length_bytes, unsigned flags);
+/* Split: makes a head available: ring entry and index. */
 void raw_publish(struct raw_driver *driver, uint32_t queue, uint16_t head);
-/* The same for one descriptor of 16 bytes of data, at `head`. */
+/* One writable buffer of 16 bytes of data that belong to the id, in the format of the ring. */
 void raw_publish_one(struct raw_driver *driver, uint32_t queue, uint16_t head);
 
 /* The device takes a chain into `chain`. */

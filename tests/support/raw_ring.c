@@ -16,9 +16,11 @@
 #define ROUND_BITS (VIRTQ_PACKED_DESC_F_AVAIL | VIRTQ_PACKED_DESC_F_USED)
 
 void raw_ring_init(struct raw_ring *ring, bool packed, uint16_t size, void *desc, void *avail,
-                   void *used)
+                   void *used, uint16_t *entries)
 {
     memset(ring, 0, sizeof(*ring));
+    memset(entries, 0, size * sizeof(*entries));
+    ring->entries = entries;
     ring->packed = packed;
     ring->size = size;
     ring->desc = desc;
@@ -93,7 +95,7 @@ static void publish_packed(struct raw_ring *ring, uint16_t id, const struct raw_
 void raw_ring_publish(struct raw_ring *ring, uint16_t id, const struct raw_piece *pieces,
                       unsigned count)
 {
-    if (id < VIRTQ_SIZE_MAX)
+    if (id < ring->size)
         ring->entries[id] = (uint16_t)count;
     if (ring->packed)
         publish_packed(ring, id, pieces, count);
@@ -125,7 +127,7 @@ static bool get_used_packed(struct raw_ring *ring, struct raw_used *used)
     used->id = l4vio_load16(&desc->id);
     used->length_bytes = l4vio_load32(&desc->len);
     used->flags = flags;
-    raw_ring_skip_used(ring, 1, ring->entries[used->id % VIRTQ_SIZE_MAX]);
+    raw_ring_skip_used(ring, 1, ring->entries[used->id % ring->size]);
     return true;
 }
 
@@ -179,7 +181,7 @@ static void set_up_rings(struct raw_queue *rig, uint16_t size,
 
     raw_ring_init(&rig->ring, l4vio_features_has(features, L4VIO_F_RING_PACKED), size,
                   rig->rings + layout.desc_offset, rig->rings + layout.avail_offset,
-                  rig->rings + layout.used_offset);
+                  rig->rings + layout.used_offset, rig->entries);
     config->desc_address = RAW_QUEUE_RINGS + layout.desc_offset;
     config->avail_address = RAW_QUEUE_RINGS + layout.avail_offset;
     config->used_address = RAW_QUEUE_RINGS + layout.used_offset;
@@ -190,7 +192,9 @@ struct raw_queue *raw_queue_new(uint16_t size, const int *features)
     struct raw_queue *rig = calloc(1, sizeof(*rig));
     assert_non_null(rig);
     rig->slots = calloc(size, sizeof(*rig->slots));
+    rig->entries = calloc(size, sizeof(*rig->entries));
     assert_non_null(rig->slots);
+    assert_non_null(rig->entries);
     struct l4vio_device_queue_config config = {.index = 7, .size = size, .slots = rig->slots};
     for (; *features >= 0; features++)
         assert_int_equal(l4vio_features_set(&config.features, (unsigned)*features), 0);
@@ -202,6 +206,7 @@ struct raw_queue *raw_queue_new(uint16_t size, const int *features)
 void raw_queue_free(struct raw_queue *rig)
 {
     free(rig->slots);
+    free(rig->entries);
     free(rig->rings);
     free(rig->data);
     free(rig);

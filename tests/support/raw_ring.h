@@ -37,12 +37,12 @@ struct raw_ring {
     uint16_t used_index;  /* Packed: place of the next used one. */
     bool avail_round;     /* Packed: the wrap counters. */
     bool used_round;
-    uint16_t entries[VIRTQ_SIZE_MAX]; /* By head or id: ring entries of its chain. */
+    uint16_t *entries; /* `size`, by head or id: descriptors of its chain. */
 };
 
 /* Begins with empty, zeroed areas. */
 void raw_ring_init(struct raw_ring *ring, bool packed, uint16_t size, void *desc, void *avail,
-                   void *used);
+                   void *used, uint16_t *entries);
 /*
  * Makes a chain available, as a driver has to. Split: the descriptors from `id` on. Packed: the next
  * places, all with the id, the first one last.
@@ -79,6 +79,7 @@ struct raw_queue {
     struct l4vio_device_memory memory;
     struct l4vio_device_region regions[2];
     unsigned char *rings;
+    uint16_t *entries;
     unsigned char *data; /* RAW_QUEUE_DATA bytes. */
     struct l4vio_device_chain chain;
     struct l4vio_device_segment segments[RAW_QUEUE_PARTS];

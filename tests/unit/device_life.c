@@ -31,7 +31,7 @@ static void queue_before_features_is_served(void **state)
     l4vio_device_page_set_status(&driver->device_page, 0);
     raw_register(driver);
     memset(driver->memory, 0, RAW_DATA);
-    driver->avail_index[0] = 0;
+    driver->rings[0].avail_index = 0;
     l4vio_device_page_set_status(&driver->device_page, UP_TO_DRIVER);
     raw_fill_entry(driver, 0);
     assert_int_equal(l4vio_device_page_config_queue(&driver->device_page, 0, NULL), 0);

@@ -171,7 +171,7 @@ static void set_up_starts_at_zero(void **state)
     assert_int_equal(driver->stop_calls[1], 0);
 
     l4vio_store16(&raw_avail(driver, 0)->idx, 0);
-    driver->avail_index[0] = 0;
+    driver->rings[0].avail_index = 0;
     raw_fill_entry(driver, 0);
     assert_int_equal(l4vio_device_page_config_queue(&driver->device_page, 0, NULL), 0);
     assert_int_equal(raw_used_index(driver, 0), 0);
