@@ -427,8 +427,6 @@ static void init_driver(struct run *run, const struct l4vio_virtqueue_layout *la
                      .entries = (uint16_t)(run->size < PIECES_MAX ? run->size : PIECES_MAX)},
     };
     int result = l4vio_queue_init(&run->queue, &config, &error);
-    if (result == L4VIO_ENOSYS)
-        skip();
     if (result != L4VIO_OK)
         fail_msg("driver: %s (%llu)", error.text, (unsigned long long)error.value);
 }
@@ -447,8 +445,6 @@ static void init_device(struct run *run)
                                                .features = run->features,
                                                .slots = run->device_slots};
     int result = l4vio_device_queue_init(&run->device, &config, &run->memory, &error);
-    if (result == L4VIO_ENOSYS)
-        skip();
     if (result != L4VIO_OK)
         fail_msg("device: %s (%llu)", error.text, (unsigned long long)error.value);
 }

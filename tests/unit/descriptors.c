@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The descriptor level: ids, chains, kept completions. */
+/* The descriptor level over every format: ids, chains, kept completions. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,17 +7,17 @@
 
 #include <cmocka.h>
 
-#include "fake_device_ring.h"
+#include "ring_rig.h"
 
 static int set_up(void **state)
 {
-    *state = ring_fixture_create(8, DESCRIPTOR_LEVEL);
+    *state = ring_rig_create(8, DESCRIPTOR_LEVEL);
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    ring_fixture_free(*state);
+    ring_rig_free(*state);
     return 0;
 }
 
@@ -50,8 +50,8 @@ static uint16_t tail_of(struct l4vio_queue *queue, uint16_t id)
 
 static void every_descriptor_is_given_once_and_cleared(void **state)
 {
-    struct ring_fixture *fixture = *state;
-    struct l4vio_queue *queue = &fixture->queue;
+    struct ring_rig *rig = *state;
+    struct l4vio_queue *queue = &rig->queue;
     unsigned seen = 0;
 
     for (unsigned i = 0; i < 8; i++) {
@@ -73,30 +73,30 @@ static void every_descriptor_is_given_once_and_cleared(void **state)
 
 static void a_chain_goes_to_the_device_and_comes_back(void **state)
 {
-    struct ring_fixture *fixture = *state;
-    struct l4vio_queue *queue = &fixture->queue;
+    struct ring_rig *rig = *state;
+    struct l4vio_queue *queue = &rig->queue;
     uint32_t length = 0;
-    uint16_t entry;
+    struct ring_rig_request seen;
 
     /* An id is not a ring entry: make them differ. */
     uint16_t other = l4vio_descriptor_alloc(queue);
     uint16_t head = make_chain(queue, 3, 2);
     assert_int_equal(l4vio_descriptor_find_next_used(queue, &length), L4VIO_EOQ);
     assert_int_equal(l4vio_descriptor_enqueue(queue, head), L4VIO_OK);
-    assert_true(fake_device_next(&fixture->device, &entry));
-    uint16_t first = entry;
+    assert_true(ring_rig_next(rig, &seen));
+    assert_int_equal(seen.entries, 3);
+    assert_int_equal(seen.count, 3);
     uint16_t id = head;
     for (unsigned i = 0; i < 3; i++) {
-        struct fake_device_descriptor descriptor = fake_device_descriptor(&fixture->device, entry);
-        assert_int_equal(descriptor.address, 0x1000u * id);
-        assert_int_equal(descriptor.length_bytes, 16);
-        assert_int_equal(descriptor.flags, queue->descriptors[id].flags);
+        assert_int_equal(seen.pieces[i].address, 0x1000u * id);
+        assert_int_equal(seen.pieces[i].length_bytes, 16);
+        assert_int_equal(seen.pieces[i].writable,
+                         (queue->descriptors[id].flags & VIRTQ_DESC_F_WRITE) != 0);
         assert_null(l4vio_descriptor_get(queue, id));
-        entry = descriptor.next;
         id = queue->descriptors[id].next;
     }
     assert_non_null(l4vio_descriptor_get(queue, other));
-    fake_device_complete(&fixture->device, first, 32);
+    ring_rig_complete(rig, &seen, 32);
     assert_int_equal(l4vio_descriptor_find_next_used(queue, &length), head);
     assert_int_equal(length, 32);
     assert_non_null(l4vio_descriptor_get(queue, head));
@@ -108,8 +108,8 @@ static void a_chain_goes_to_the_device_and_comes_back(void **state)
 
 static void bad_chains_are_refused_and_stay_with_the_caller(void **state)
 {
-    struct ring_fixture *fixture = *state;
-    struct l4vio_queue *queue = &fixture->queue;
+    struct ring_rig *rig = *state;
+    struct l4vio_queue *queue = &rig->queue;
     uint16_t head = make_chain(queue, 3, 1);
     uint16_t second = queue->descriptors[head].next;
     struct l4vio_descriptor good = queue->descriptors[second];
@@ -139,15 +139,16 @@ static void bad_chains_are_refused_and_stay_with_the_caller(void **state)
     assert_int_equal(l4vio_descriptor_enqueue(queue, L4VIO_EOQ), L4VIO_EINVAL);
     assert_int_equal(l4vio_descriptor_enqueue(queue, 7), L4VIO_EINVAL);
     assert_int_equal(l4vio_queue_in_flight(queue), 0);
-    assert_int_equal(fake_device_avail_index(&fixture->device), 0);
+    struct ring_rig_request none;
+    assert_false(ring_rig_next(rig, &none));
     assert_int_equal(l4vio_descriptor_enqueue(queue, head), L4VIO_OK);
     assert_int_equal(l4vio_descriptor_enqueue(queue, head), L4VIO_EINVAL);
 }
 
 static void free_takes_all_or_nothing(void **state)
 {
-    struct ring_fixture *fixture = *state;
-    struct l4vio_queue *queue = &fixture->queue;
+    struct ring_rig *rig = *state;
+    struct l4vio_queue *queue = &rig->queue;
     uint16_t head = make_chain(queue, 3, 0);
     uint16_t second = queue->descriptors[head].next;
     uint16_t tail = tail_of(queue, head);
@@ -170,8 +171,8 @@ static void free_takes_all_or_nothing(void **state)
 
 static void kept_completions_come_first_and_in_order(void **state)
 {
-    struct ring_fixture *fixture = *state;
-    struct l4vio_queue *queue = &fixture->queue;
+    struct ring_rig *rig = *state;
+    struct l4vio_queue *queue = &rig->queue;
     uint16_t heads[4];
     uint32_t length;
 
@@ -180,7 +181,7 @@ static void kept_completions_come_first_and_in_order(void **state)
         assert_int_equal(l4vio_descriptor_enqueue(queue, heads[i]), L4VIO_OK);
     }
     assert_int_equal(l4vio_descriptor_keep(queue, heads[0], 1), L4VIO_EINVAL);
-    fake_device_complete_all(&fixture->device, 16);
+    ring_rig_complete_all(rig, 16);
     for (unsigned i = 0; i < 3; i++)
         assert_int_equal(l4vio_descriptor_find_next_used(queue, &length), heads[i]);
     for (unsigned i = 0; i < 3; i++) {
@@ -207,8 +208,8 @@ static void kept_completions_come_first_and_in_order(void **state)
 
 static void detach_gives_the_ids_back_to_the_caller(void **state)
 {
-    struct ring_fixture *fixture = *state;
-    struct l4vio_queue *queue = &fixture->queue;
+    struct ring_rig *rig = *state;
+    struct l4vio_queue *queue = &rig->queue;
     void *cookies[8];
 
     uint16_t spare = l4vio_descriptor_alloc(queue);
@@ -217,7 +218,7 @@ static void detach_gives_the_ids_back_to_the_caller(void **state)
     assert_int_equal(l4vio_descriptor_enqueue(queue, first), L4VIO_OK);
     assert_int_equal(l4vio_descriptor_enqueue(queue, second), L4VIO_OK);
     assert_int_equal(l4vio_queue_detach(queue, cookies, 8), L4VIO_EBUSY);
-    ring_fixture_reset(fixture);
+    ring_rig_reset(rig);
     assert_int_equal(l4vio_queue_detach(queue, cookies, 8), 2);
     uintptr_t a = (uintptr_t)cookies[0];
     uintptr_t b = (uintptr_t)cookies[1];
@@ -232,16 +233,16 @@ static void detach_gives_the_ids_back_to_the_caller(void **state)
 
 static void a_broken_queue_finds_nothing_but_what_was_kept(void **state)
 {
-    struct ring_fixture *fixture = *state;
-    struct l4vio_queue *queue = &fixture->queue;
+    struct ring_rig *rig = *state;
+    struct l4vio_queue *queue = &rig->queue;
     uint16_t first = make_chain(queue, 1, 1);
     uint16_t second = make_chain(queue, 1, 1);
 
     assert_int_equal(l4vio_descriptor_enqueue(queue, first), L4VIO_OK);
-    fake_device_complete_all(&fixture->device, 16);
+    ring_rig_complete_all(rig, 16);
     assert_int_equal(l4vio_descriptor_find_next_used(queue, NULL), first);
     assert_int_equal(l4vio_descriptor_enqueue(queue, second), L4VIO_OK);
-    fake_device_complete(&fixture->device, 8, 0);
+    ring_rig_complete_id(rig, 8, 0);
     assert_int_equal(l4vio_descriptor_find_next_used(queue, NULL), L4VIO_EOQ);
     assert_int_equal(l4vio_queue_broken_error(queue, NULL), L4VIO_EBADPROTO);
     assert_int_equal(l4vio_descriptor_keep(queue, first, 16), L4VIO_OK);
@@ -252,13 +253,13 @@ static void a_broken_queue_finds_nothing_but_what_was_kept(void **state)
 
 static void initialised_again_all_ids_are_free(void **state)
 {
-    struct ring_fixture *fixture = *state;
-    struct l4vio_queue *queue = &fixture->queue;
+    struct ring_rig *rig = *state;
+    struct l4vio_queue *queue = &rig->queue;
 
     assert_int_equal(l4vio_descriptor_enqueue(queue, make_chain(queue, 3, 1)), L4VIO_OK);
     uint16_t held = l4vio_descriptor_alloc(queue);
     assert_int_equal(l4vio_descriptor_keep(queue, held, 0), L4VIO_OK);
-    ring_fixture_reset(fixture);
+    ring_rig_reset(rig);
     assert_int_equal(l4vio_queue_initialize_rings(queue), L4VIO_OK);
     assert_int_equal(l4vio_descriptor_find_next_used(queue, NULL), L4VIO_EOQ);
     assert_int_equal(l4vio_descriptor_enqueue(queue, make_chain(queue, 8, 1)), L4VIO_OK);
@@ -266,17 +267,17 @@ static void initialised_again_all_ids_are_free(void **state)
 
 static void buffer_level_calls_are_refused(void **state)
 {
-    struct ring_fixture *fixture = *state;
+    struct ring_rig *rig = *state;
     struct l4vio_completion done;
-    assert_int_equal(ring_fixture_add(fixture, 4, 0), L4VIO_EINVAL);
-    assert_int_equal(l4vio_queue_get_used(&fixture->queue, &done, 1), L4VIO_EINVAL);
+    assert_int_equal(ring_rig_add(rig, 4, 0), L4VIO_EINVAL);
+    assert_int_equal(l4vio_queue_get_used(&rig->queue, &done, 1), L4VIO_EINVAL);
 }
 
 static void the_largest_queue_works(void **state)
 {
     (void)state;
-    struct ring_fixture *fixture = ring_fixture_create(32768, DESCRIPTOR_LEVEL);
-    struct l4vio_queue *queue = &fixture->queue;
+    struct ring_rig *rig = ring_rig_create(32768, DESCRIPTOR_LEVEL);
+    struct l4vio_queue *queue = &rig->queue;
     uint32_t length;
 
     for (unsigned round = 0; round < 3; round++) {
@@ -284,11 +285,11 @@ static void the_largest_queue_works(void **state)
         assert_int_equal(l4vio_descriptor_alloc(queue), L4VIO_EOQ);
         assert_int_equal(l4vio_descriptor_enqueue(queue, head), L4VIO_OK);
         assert_int_equal(l4vio_queue_room(queue), 0);
-        fake_device_complete_all(&fixture->device, 16);
+        ring_rig_complete_all(rig, 16);
         assert_int_equal(l4vio_descriptor_find_next_used(queue, &length), head);
         assert_int_equal(l4vio_descriptor_free(queue, head, tail_of(queue, head)), L4VIO_OK);
     }
-    ring_fixture_free(fixture);
+    ring_rig_free(rig);
 }
 
 #define DESCRIPTOR_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -307,5 +308,8 @@ int main(void)
         DESCRIPTOR_TEST(buffer_level_calls_are_refused),
         cmocka_unit_test(the_largest_queue_works),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = 0;
+    while (ring_rig_next_combination())
+        failed += cmocka_run_group_tests_name(ring_rig_name(), tests, NULL, NULL);
+    return failed;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Requests of one buffer go a straight path through the ring, all others a general one, and a batch
- * may change from one to the other at any place. Here are all sequences of four requests of each
+ * may change from one to the other at any place, in every format. Here are all sequences of four requests of each
  * shape, in one call and in single calls.
  */
 #include <setjmp.h>
@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "fake_device_ring.h"
+#include "ring_rig.h"
 
 #define LENGTH 4
 
@@ -24,8 +24,8 @@ static const struct l4vio_buffer buffers[] = {
 static const struct l4vio_buffer empty = {.address = 0x3000};
 
 /* The number'th sequence, and its entries in the ring up to the first that is refused. */
-static unsigned make_sequence(unsigned number, struct l4vio_request *requests, unsigned size,
-                              unsigned *entries)
+static unsigned make_sequence(const struct ring_rig *rig, unsigned number,
+                              struct l4vio_request *requests, unsigned size, unsigned *entries)
 {
     unsigned taken = 0;
     bool refused = false;
@@ -38,7 +38,7 @@ static unsigned make_sequence(unsigned number, struct l4vio_request *requests, u
             .writable = shape != READABLE,
             .cookie = &requests[i],
         };
-        unsigned needs = shape == BOTH ? 2 : 1;
+        unsigned needs = ring_rig_entries(rig, shape == BOTH ? 2 : 1);
         refused = refused || shape == EMPTY || *entries + needs > size;
         if (!refused) {
             *entries += needs;
@@ -53,23 +53,21 @@ static uint32_t writable_bytes(const struct l4vio_request *request)
     return request->writable ? request->buffers[request->readable].length_bytes : 0;
 }
 
-/* What the device sees of one request. Returns its head. */
-static uint16_t assert_available(struct ring_fixture *fixture, const struct l4vio_request *request)
+/* What the device sees of one request. */
+static struct ring_rig_request assert_available(struct ring_rig *rig,
+                                                const struct l4vio_request *request)
 {
-    uint16_t head = UINT16_MAX;
+    struct ring_rig_request seen;
     unsigned count = request->readable + request->writable;
 
-    assert_true(fake_device_next(&fixture->device, &head));
-    uint16_t entry = head;
+    assert_true(ring_rig_next(rig, &seen));
+    assert_int_equal(seen.count, count);
     for (unsigned i = 0; i < count; i++) {
-        struct fake_device_descriptor descriptor = fake_device_descriptor(&fixture->device, entry);
-        assert_int_equal(descriptor.address, request->buffers[i].address);
-        assert_int_equal(descriptor.length_bytes, request->buffers[i].length_bytes);
-        assert_int_equal(descriptor.flags, (i + 1 < count ? VIRTQ_DESC_F_NEXT : 0u) |
-                                               (i >= request->readable ? VIRTQ_DESC_F_WRITE : 0u));
-        entry = descriptor.next;
+        assert_int_equal(seen.pieces[i].address, request->buffers[i].address);
+        assert_int_equal(seen.pieces[i].length_bytes, request->buffers[i].length_bytes);
+        assert_int_equal(seen.pieces[i].writable, i >= request->readable);
     }
-    return head;
+    return seen;
 }
 
 static int add(struct l4vio_queue *queue, const struct l4vio_request *requests, bool single)
@@ -94,15 +92,15 @@ static int take(struct l4vio_queue *queue, struct l4vio_completion *done, bool s
     return taken;
 }
 
-static void check_sequence(struct ring_fixture *fixture, unsigned number, bool single)
+static void check_sequence(struct ring_rig *rig, unsigned number, bool single)
 {
-    struct l4vio_queue *queue = &fixture->queue;
+    struct l4vio_queue *queue = &rig->queue;
     const unsigned size = l4vio_queue_size(queue);
     struct l4vio_request requests[LENGTH];
     struct l4vio_completion done[LENGTH];
-    uint16_t heads[LENGTH];
+    struct ring_rig_request seen[LENGTH];
     unsigned entries;
-    unsigned expected = make_sequence(number, requests, size, &entries);
+    unsigned expected = make_sequence(rig, number, requests, size, &entries);
 
     int added = add(queue, requests, single);
     if (expected == 0)
@@ -113,13 +111,17 @@ static void check_sequence(struct ring_fixture *fixture, unsigned number, bool s
     assert_int_equal(l4vio_queue_in_flight(queue), expected);
     l4vio_queue_publish(queue);
     for (unsigned i = 0; i < expected; i++)
-        heads[i] = assert_available(fixture, &requests[i]);
+        seen[i] = assert_available(rig, &requests[i]);
 
-    for (unsigned i = expected; i-- > 0;)
-        fake_device_complete(&fixture->device, heads[i], writable_bytes(&requests[i]));
+    /* The last one first, where that is allowed. */
+    const bool in_order = ring_rig_has(L4VIO_F_IN_ORDER);
+    for (unsigned i = 0; i < expected; i++) {
+        unsigned which = in_order ? i : expected - 1 - i;
+        ring_rig_complete(rig, &seen[which], writable_bytes(&requests[which]));
+    }
     assert_int_equal(take(queue, done, single), expected);
     for (unsigned i = 0; i < expected; i++) {
-        const struct l4vio_request *request = &requests[expected - 1 - i];
+        const struct l4vio_request *request = &requests[in_order ? i : expected - 1 - i];
         assert_ptr_equal(done[i].cookie, request);
         assert_int_equal(done[i].length_bytes, writable_bytes(request));
     }
@@ -130,10 +132,10 @@ static void check_sequence(struct ring_fixture *fixture, unsigned number, bool s
 /* Of the queue of 4, some sequences need more entries than there are; the queue of 8 takes all. */
 static void check_all(uint16_t size, bool single)
 {
-    struct ring_fixture *fixture = ring_fixture_create(size, BUFFER_LEVEL);
+    struct ring_rig *rig = ring_rig_create(size, BUFFER_LEVEL);
     for (unsigned number = 0; number < SHAPES * SHAPES * SHAPES * SHAPES; number++)
-        check_sequence(fixture, number, single);
-    ring_fixture_free(fixture);
+        check_sequence(rig, number, single);
+    ring_rig_free(rig);
 }
 
 static void batches_of_every_mix_come_back(void **state)
@@ -155,46 +157,47 @@ static void a_bad_element_behind_any_mix_breaks_the_queue(void **state)
 {
     (void)state;
     for (unsigned number = 0; number < SHAPES * SHAPES * SHAPES * SHAPES; number++) {
-        struct ring_fixture *fixture = ring_fixture_create(16, BUFFER_LEVEL);
+        struct ring_rig *rig = ring_rig_create(16, BUFFER_LEVEL);
         struct l4vio_request requests[LENGTH];
         struct l4vio_completion done[LENGTH];
         unsigned entries;
-        unsigned count = make_sequence(number, requests, 16, &entries);
+        unsigned count = make_sequence(rig, number, requests, 16, &entries);
         if (count > 1) {
-            uint16_t heads[LENGTH];
-            assert_int_equal(l4vio_queue_add(&fixture->queue, requests, LENGTH), count);
-            l4vio_queue_publish(&fixture->queue);
+            struct ring_rig_request seen[LENGTH];
+            assert_int_equal(l4vio_queue_add(&rig->queue, requests, LENGTH), count);
+            l4vio_queue_publish(&rig->queue);
             for (unsigned i = 0; i < count; i++)
-                heads[i] = assert_available(fixture, &requests[i]);
+                seen[i] = assert_available(rig, &requests[i]);
             for (unsigned i = 0; i + 1 < count; i++)
-                fake_device_complete(&fixture->device, heads[i], 0);
-            /* The first again; or an id whose low bits are one in flight. */
-            uint32_t bad = number % 2 ? heads[0] : heads[count - 1] + 0x10000u;
-            fake_device_complete(&fixture->device, bad, 0);
-            assert_int_equal(l4vio_queue_get_used(&fixture->queue, done, LENGTH), count - 1);
-            assert_int_equal(l4vio_queue_get_used(&fixture->queue, done, LENGTH), L4VIO_EBADPROTO);
-            assert_int_equal(l4vio_queue_in_flight(&fixture->queue), 1);
+                ring_rig_complete(rig, &seen[i], 0);
+            /* The first again; or an id out of range, the low bits of which are one in flight. */
+            uint32_t bad =
+                number % 2 ? seen[0].id : seen[count - 1].id + (rig->packed ? 16 : 0x10000);
+            ring_rig_complete_id(rig, bad, 0);
+            assert_int_equal(l4vio_queue_get_used(&rig->queue, done, LENGTH), count - 1);
+            assert_int_equal(l4vio_queue_get_used(&rig->queue, done, LENGTH), L4VIO_EBADPROTO);
+            assert_int_equal(l4vio_queue_in_flight(&rig->queue), 1);
         }
-        ring_fixture_free(fixture);
+        ring_rig_free(rig);
     }
 }
 
 /* At the very end of room, in both paths and both directions. */
 static void a_full_queue_takes_no_single_request(void **state)
 {
-    struct ring_fixture *fixture = ring_fixture_create(2, BUFFER_LEVEL);
+    struct ring_rig *rig = ring_rig_create(2, BUFFER_LEVEL);
     struct l4vio_request requests[LENGTH] = {{.buffers = buffers, .writable = 1},
                                              {.buffers = buffers, .readable = 1},
                                              {.buffers = buffers, .writable = 1},
                                              {.buffers = buffers, .readable = 1}};
     (void)state;
 
-    assert_int_equal(l4vio_queue_add(&fixture->queue, requests, LENGTH), 2);
+    assert_int_equal(l4vio_queue_add(&rig->queue, requests, LENGTH), 2);
     for (unsigned i = 0; i < LENGTH; i++)
-        assert_int_equal(l4vio_queue_add(&fixture->queue, &requests[i], 1), L4VIO_EAGAIN);
-    assert_int_equal(l4vio_queue_add(&fixture->queue, requests, LENGTH), L4VIO_EAGAIN);
-    assert_int_equal(l4vio_queue_in_flight(&fixture->queue), 2);
-    ring_fixture_free(fixture);
+        assert_int_equal(l4vio_queue_add(&rig->queue, &requests[i], 1), L4VIO_EAGAIN);
+    assert_int_equal(l4vio_queue_add(&rig->queue, requests, LENGTH), L4VIO_EAGAIN);
+    assert_int_equal(l4vio_queue_in_flight(&rig->queue), 2);
+    ring_rig_free(rig);
 }
 
 int main(void)
@@ -205,5 +208,8 @@ int main(void)
         cmocka_unit_test(a_bad_element_behind_any_mix_breaks_the_queue),
         cmocka_unit_test(a_full_queue_takes_no_single_request),
     };
-    return cmocka_run_group_tests_name("unit/queue_shapes", tests, NULL, NULL);
+    int failed = 0;
+    while (ring_rig_next_combination())
+        failed += cmocka_run_group_tests_name(ring_rig_name(), tests, NULL, NULL);
+    return failed;
 }
