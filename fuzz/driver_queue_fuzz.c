@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The bytes play the device against the block driver: what it offers, what it answers and when, what it
- * writes into rings and page between two looks of the driver. Every request is completed at most once,
- * and all are handed back at the end.
+ * writes into rings and page between two looks of the driver, on rings of either format with any of their
+ * features. Every request is completed at most once, and all are handed back at the end.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -102,14 +102,35 @@ static void serve(struct scripted_disk *rig, uint32_t queue, const struct l4vio_
     }
 }
 
+/* Both sides have the ring features of which there is a bit. */
+static void offer_ring_features(struct scripted_disk *rig, uint32_t bits)
+{
+    static const unsigned features[] = {
+        L4VIO_F_RING_PACKED,   L4VIO_F_IN_ORDER,       L4VIO_F_EVENT_IDX,
+        L4VIO_F_INDIRECT_DESC, L4VIO_F_ORDER_PLATFORM, L4VIO_F_NOTIFICATION_DATA,
+    };
+    l4vio_block_features(&rig->setup.driver.allowed);
+    for (unsigned i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
+        if (!(bits & 1u << i))
+            continue;
+        l4vio_features_set(&rig->offered, features[i]);
+        l4vio_features_set(&rig->setup.driver.allowed, features[i]);
+    }
+}
+
 static void offer(struct game *game)
 {
     struct scripted_disk *rig = game->rig;
     struct input *input = &game->input;
     uint8_t *config = (uint8_t *)&rig->config;
     rig->offered.word[0] &= ~take(input, 2);
-    rig->queue_size_max = (uint16_t)(1u << take(input, 1) % 9);
-    rig->device_queues = 1 + take(input, 1) % RIG_QUEUES;
+    uint32_t size = take(input, 1);
+    uint32_t queues = take(input, 1);
+    rig->queue_size_max = (uint16_t)(1u << size % 9);
+    rig->device_queues = 1 + queues % RIG_QUEUES;
+    offer_ring_features(rig, queues / RIG_QUEUES);
+    if (queues / RIG_QUEUES & 1u) /* Packed rings may have any size. */
+        rig->setup.queue_size = (uint16_t)(1u + size % 64u);
     for (uint32_t i = take(input, 1) % CHANGES; i; i--) {
         uint32_t place = take(input, 1) % sizeof(rig->config);
         config[place] = (uint8_t)take(input, 1);

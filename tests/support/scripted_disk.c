@@ -66,6 +66,7 @@ static void make_device(struct scripted_disk *rig)
         .queues = rig->states,
         .queue_count = rig->device_queues,
         .queue_size_max = rig->queue_size_max,
+        .queue_slots = rig->device_slots,
         .config = (uint8_t *)&rig->config,
         .config_bytes = sizeof(rig->config),
         .regions = rig->regions,
@@ -226,9 +227,20 @@ void rig_answer(struct scripted_disk *rig, uint32_t queue, uint16_t head, uint32
     l4vio_device_notify(&rig->device, queue);
 }
 
-void rig_answer_raw(struct scripted_disk *rig, uint32_t queue, uint32_t id, uint32_t length_bytes)
+static void answer_packed(struct l4vio_device_queue *ring, uint32_t id, uint32_t length_bytes)
 {
-    struct l4vio_device_queue *ring = l4vio_device_queue(&rig->device, queue);
+    struct virtq_packed_desc *descs = ring->desc;
+    uint64_t word = l4vio_packed_word(length_bytes, id & UINT16_MAX,
+                                      (uint32_t)ring->used_bits | VIRTQ_DESC_F_WRITE);
+    l4vio_store_packed_release(&descs[ring->used_index], word);
+    if (++ring->used_index == ring->size) {
+        ring->used_index = 0;
+        ring->used_bits ^= VIRTQ_PACKED_DESC_F_AVAIL | VIRTQ_PACKED_DESC_F_USED;
+    }
+}
+
+static void answer_split(struct l4vio_device_queue *ring, uint32_t id, uint32_t length_bytes)
+{
     struct virtq_used *used = ring->used;
     struct virtq_used_elem *elements = (void *)(used + 1);
     struct virtq_used_elem *element = &elements[ring->used_index % ring->size];
@@ -237,6 +249,16 @@ void rig_answer_raw(struct scripted_disk *rig, uint32_t queue, uint32_t id, uint
     l4vio_store32(&element->len, length_bytes);
     ring->used_index++;
     l4vio_store16_release(&used->idx, ring->used_index);
+}
+
+void rig_answer_raw(struct scripted_disk *rig, uint32_t queue, uint32_t id, uint32_t length_bytes)
+{
+    struct l4vio_device_queue *ring = l4vio_device_queue(&rig->device, queue);
+
+    if (l4vio_features_has(&rig->block.driver.accepted, L4VIO_F_RING_PACKED))
+        answer_packed(ring, id, length_bytes);
+    else
+        answer_split(ring, id, length_bytes);
     l4vio_loopback_trigger(&rig->loopback, rig->states[queue].driver_notify_index);
 }
 

@@ -59,6 +59,7 @@ struct scripted_disk {
     uint16_t entries[RIG_QUEUES][RIG_QUEUE_SIZE]; /* By head, of the chains taken. */
     struct l4vio_device device;
     struct l4vio_device_queue_state states[RIG_QUEUES];
+    struct l4vio_device_queue_slot device_slots[RIG_QUEUES * RIG_QUEUE_SIZE];
     struct l4vio_device_region regions[16];
     struct l4vio_device_page page;
     struct l4vio_dataspace page_space;
@@ -96,7 +97,7 @@ uint32_t rig_carry_out(struct scripted_disk *rig, uint32_t queue,
 void rig_set_status(const struct l4vio_device_chain *chain, uint8_t status);
 /* Answers through the device queue. */
 void rig_answer(struct scripted_disk *rig, uint32_t queue, uint16_t head, uint32_t length_bytes);
-/* Writes any used element into the ring. */
+/* Writes any used element into the ring; packed: a used descriptor, of one entry. */
 void rig_answer_raw(struct scripted_disk *rig, uint32_t queue, uint32_t id, uint32_t length_bytes);
 
 #endif
