@@ -107,6 +107,7 @@ int main(int argc, char **argv)
                               .limit = "copy + max(6 line round trips, 1 us)"};
     static struct row bare = {.what = "spinning, data not looked at", .limit = "the same"};
     static struct row adaptive = {.what = "adaptive, data used", .limit = "the same"};
+    static struct row adaptive_one = {.what = "adaptive, one CPU", .limit = "sleeping, one CPU"};
     static struct bench_options options;
     static struct report report;
     bench_options_parse(&options, argc, argv, "round trip of one 4 KiB read", 0.2, NULL);
@@ -118,7 +119,10 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < options.rounds; i++) {
         report_progress(&report, "block_latency", i, options.rounds);
         samples_add(&one.limit_ns, eventfd_round_trip_ns(cpus[0], cpus[0], options.seconds));
-        samples_add(&one.ns, read_ns(L4VIO_SPIN_FIXED, same, true, options.seconds));
+        double slept = read_ns(L4VIO_SPIN_FIXED, same, true, options.seconds);
+        samples_add(&one.ns, slept);
+        samples_add(&adaptive_one.limit_ns, slept);
+        samples_add(&adaptive_one.ns, read_ns(L4VIO_SPIN_AUTO, same, true, options.seconds));
         if (!options.two_cpus)
             continue;
         samples_add(&two.limit_ns, eventfd_round_trip_ns(cpus[0], cpus[1], options.seconds));
@@ -133,6 +137,7 @@ int main(int argc, char **argv)
         samples_add(&bare.ns, read_ns(L4VIO_SPIN_ALWAYS, cpus, false, options.seconds));
     }
     print(&report, &one);
+    print(&report, &adaptive_one);
     print(&report, &two);
     print(&report, &spin);
     print(&report, &bare);

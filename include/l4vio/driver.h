@@ -61,6 +61,7 @@ struct l4vio_driver_notification {
     bool bound;                            /**< from_device is known to the device. */
     bool fetched;                          /**< to_device was handed out by the device. */
     struct l4vio_spin spin;                /**< How long waits for from_device look first. */
+    struct l4vio_waiter waiter;            /**< By which they sleep, or empty. */
     uint64_t reserved[4];                  /**< Room to grow. */
 };
 

@@ -2,7 +2,7 @@
 /**
  * @file linux.h
  * The Linux platform: dataspaces are memfds sealed against shrinking and growing, notifications are
- * eventfds that may be put into a poll loop of one's own, waits use poll.
+ * eventfds that may be put into a poll loop of one's own; waits use poll, repeated ones epoll.
  *
  * A peer that shares an eventfd can clear O_NONBLOCK on it and fill or empty it at any time; triggering
  * and draining do not block even so.

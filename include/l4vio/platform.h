@@ -28,6 +28,9 @@ extern "C" {
 /** No operating system object. */
 #define L4VIO_NO_HANDLE ((intptr_t)-1)
 
+/** Most notifications of a waiter. */
+#define L4VIO_WAITER_NOTIFICATIONS 2u
+
 /** Memory that can be shared with a device. */
 struct l4vio_dataspace {
     void *base;          /**< Where it is mapped here, NULL if it is not. */
@@ -40,6 +43,14 @@ struct l4vio_dataspace {
  * be seen as one. Linux: an eventfd, which may be put into a poll loop of one's own.
  */
 struct l4vio_notification {
+    intptr_t handle; /**< L4VIO_NO_HANDLE: none. */
+};
+
+/**
+ * What one thread sleeps on again and again, prepared once: some notifications, and the peer. Linux: an
+ * edge-triggered epoll set.
+ */
+struct l4vio_waiter {
     intptr_t handle; /**< L4VIO_NO_HANDLE: none. */
 };
 
@@ -81,6 +92,19 @@ struct l4vio_platform_ops {
     void (*lock)(void *self);
     /** Optional: its release. */
     void (*unlock)(void *self);
+    /**
+     * Optional, all three or none: prepares a sleep on 1 to L4VIO_WAITER_NOTIFICATIONS notifications,
+     * none of them empty, and on the peer's end.
+     */
+    int (*waiter_open)(void *self, const struct l4vio_notification *notifications, unsigned count,
+                       intptr_t peer_handle, struct l4vio_waiter *out);
+    /**
+     * As `wait`, but by event: sleeps until one of the notifications is triggered, or was since the last
+     * call for this waiter, so that nothing needs draining in between. One thread at a time.
+     */
+    int (*waiter_wait)(void *self, const struct l4vio_waiter *waiter, uint64_t deadline_ns);
+    /** Ends a waiter; an empty one is fine. Leaves an empty one. The notifications may be gone. */
+    void (*waiter_close)(void *self, struct l4vio_waiter *waiter);
 };
 
 /** A platform: functions and their first argument. Copied by value; `self` is the caller's. */

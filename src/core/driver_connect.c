@@ -86,6 +86,7 @@ static int identify(struct l4vio_driver *driver, const struct l4vio_driver_confi
         memset(notification, 0, sizeof(*notification));
         notification->from_device.handle = L4VIO_NO_HANDLE;
         notification->to_device.handle = L4VIO_NO_HANDLE;
+        notification->waiter.handle = L4VIO_NO_HANDLE;
         l4vio_spin_init(&notification->spin, config->spin_mode, config->spin_ns);
     }
     choose_allowed(driver, config);

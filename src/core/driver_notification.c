@@ -92,14 +92,23 @@ void l4vio_driver_drop_fetched(struct l4vio_driver *driver)
     }
 }
 
-void l4vio_driver_close_notifications(struct l4vio_driver *driver)
+/* Destroys the object that we wait for, if it is ours to destroy, and the means of waiting. */
+static void close_from_device(struct l4vio_driver *driver,
+                              struct l4vio_driver_notification *notification)
 {
     const struct l4vio_platform *platform = &driver->platform;
+    if (platform->ops->waiter_close)
+        platform->ops->waiter_close(platform->self, &notification->waiter);
+    if (notification->managed)
+        platform->ops->notification_destroy(platform->self, &notification->from_device);
+}
+
+void l4vio_driver_close_notifications(struct l4vio_driver *driver)
+{
     l4vio_driver_drop_fetched(driver);
     for (unsigned i = 0; i < driver->notification_count; i++) {
         struct l4vio_driver_notification *notification = &driver->notifications[i];
-        if (notification->managed)
-            platform->ops->notification_destroy(platform->self, &notification->from_device);
+        close_from_device(driver, notification);
         notification->from_device.handle = L4VIO_NO_HANDLE;
         notification->managed = false;
         notification->bound = false;
@@ -109,12 +118,10 @@ void l4vio_driver_close_notifications(struct l4vio_driver *driver)
 static void keep_bound(struct l4vio_driver *driver, uint32_t index,
                        const struct l4vio_notification *object)
 {
-    const struct l4vio_platform *platform = &driver->platform;
     if (index >= driver->notification_count)
         return;
     struct l4vio_driver_notification *notification = &driver->notifications[index];
-    if (notification->managed)
-        platform->ops->notification_destroy(platform->self, &notification->from_device);
+    close_from_device(driver, notification);
     notification->from_device = *object;
     notification->managed = false;
     notification->bound = true;

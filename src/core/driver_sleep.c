@@ -70,15 +70,35 @@ static uint64_t sleep_until(const struct l4vio_driver *driver, bool blind, uint6
     return deadline_ns;
 }
 
-int l4vio_driver_sleep(struct l4vio_driver *driver, struct l4vio_driver_sleep *sleep,
-                       uint64_t deadline_ns)
+/*
+ * The waiter of a sleep for one index, made when it is first needed; NULL: there is none. A config
+ * notification that is left pending does not end its sleeps, only another one does.
+ */
+static const struct l4vio_waiter *waiter_of(struct l4vio_driver *driver,
+                                            const struct l4vio_driver_sleep *sleep)
 {
     const struct l4vio_platform *platform = &driver->platform;
     const struct l4vio_transport *transport = &driver->transport;
-    uint64_t now = l4vio_driver_now(driver);
-    if (now >= deadline_ns)
-        return L4VIO_ETIMEDOUT;
+    intptr_t peer = transport->ops->peer_handle(transport->self);
+    if (sleep->index_count != 1 || peer == L4VIO_NO_HANDLE || !platform->ops->waiter_open)
+        return NULL;
+    struct l4vio_waiter *waiter = &driver->notifications[sleep->indexes[0]].waiter;
+    if (waiter->handle != L4VIO_NO_HANDLE)
+        return waiter;
+    struct l4vio_notification both[2] = {sleep->notifications[0]};
+    if (sleep->config)
+        both[1] = *sleep->config;
+    int result =
+        platform->ops->waiter_open(platform->self, both, sleep->config ? 2 : 1, peer, waiter);
+    return result ? NULL : waiter;
+}
 
+/* Without a waiter: what ended the sleep is taken, so that it does not end the next one. */
+static int sleep_and_drain(struct l4vio_driver *driver, struct l4vio_driver_sleep *sleep,
+                           uint64_t now, uint64_t deadline_ns)
+{
+    const struct l4vio_platform *platform = &driver->platform;
+    const struct l4vio_transport *transport = &driver->transport;
     unsigned count = sleep->index_count;
     bool blind = sleep->config && config_left_pending(driver);
     if (sleep->config && !blind)
@@ -90,8 +110,24 @@ int l4vio_driver_sleep(struct l4vio_driver *driver, struct l4vio_driver_sleep *s
     transport->ops->acknowledge(transport->self);
     for (unsigned i = 0; i < sleep->index_count; i++)
         l4vio_driver_drain_notification(driver, sleep->indexes[i]);
-    if (result == L4VIO_ETIMEDOUT)
-        return until == deadline_ns ? L4VIO_ETIMEDOUT : L4VIO_EAGAIN;
+    return result == L4VIO_ETIMEDOUT && until != deadline_ns ? L4VIO_EAGAIN : result;
+}
+
+int l4vio_driver_sleep(struct l4vio_driver *driver, struct l4vio_driver_sleep *sleep,
+                       uint64_t deadline_ns)
+{
+    const struct l4vio_platform *platform = &driver->platform;
+    const struct l4vio_transport *transport = &driver->transport;
+    const struct l4vio_waiter *waiter = waiter_of(driver, sleep);
+    /* Who has a waiter and no deadline needs no clock. */
+    uint64_t now = waiter && deadline_ns == L4VIO_FOREVER ? 0 : l4vio_driver_now(driver);
+    if (now >= deadline_ns)
+        return L4VIO_ETIMEDOUT;
+    if (!waiter)
+        return sleep_and_drain(driver, sleep, now, deadline_ns);
+    l4vio_driver_trace(driver, L4VIO_TRACE_SLEEP, UINT32_MAX, deadline_ns, 0);
+    int result = platform->ops->waiter_wait(platform->self, waiter, deadline_ns);
+    transport->ops->acknowledge(transport->self);
     return result;
 }
 

@@ -23,7 +23,7 @@ int l4vio_driver_sleep_init(struct l4vio_driver *driver, struct l4vio_driver_sle
                             struct l4vio_queue *const *queues, unsigned count);
 
 /*
- * Sleeps once and drains the queues' notifications. Returns 0 if something woke us, EAGAIN at the end of
+ * Sleeps once; what ended the sleep does not end the next one. Returns 0 if something woke us, EAGAIN at the end of
  * a slice, ETIMEDOUT once the deadline has passed, or the platform's error.
  */
 int l4vio_driver_sleep(struct l4vio_driver *driver, struct l4vio_driver_sleep *sleep,

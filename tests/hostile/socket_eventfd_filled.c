@@ -74,6 +74,27 @@ static void full_and_blocking_counter_does_not_stop_the_trigger(void **state)
     platform->ops->notification_destroy(platform->self, &notification);
 }
 
+/* A counter that is full stays so, yet each trigger wakes whoever has a waiter. */
+static void full_counter_does_not_make_a_waiter_deaf(void **state)
+{
+    const struct l4vio_platform *platform = *state;
+    struct l4vio_notification notification;
+    struct l4vio_waiter waiter;
+
+    assert_int_equal(platform->ops->notification_create(platform->self, &notification, NULL), 0);
+    assert_int_equal(
+        platform->ops->waiter_open(platform->self, &notification, 1, L4VIO_NO_HANDLE, &waiter), 0);
+    fill((int)notification.handle);
+    assert_int_equal(platform->ops->waiter_wait(platform->self, &waiter, 0), 0);
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(platform->ops->waiter_wait(platform->self, &waiter, 0), L4VIO_ETIMEDOUT);
+        assert_int_equal(platform->ops->notification_trigger(platform->self, &notification), 0);
+        assert_int_equal(platform->ops->waiter_wait(platform->self, &waiter, 0), 0);
+    }
+    platform->ops->waiter_close(platform->self, &waiter);
+    platform->ops->notification_destroy(platform->self, &notification);
+}
+
 static void empty_and_blocking_counter_does_not_stop_the_drain(void **state)
 {
     const struct l4vio_platform *platform = *state;
@@ -163,6 +184,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(full_and_blocking_counter_does_not_stop_the_trigger),
+        cmocka_unit_test(full_counter_does_not_make_a_waiter_deaf),
         cmocka_unit_test(empty_and_blocking_counter_does_not_stop_the_drain),
         cmocka_unit_test(counter_toggled_meanwhile_never_blocks),
         cmocka_unit_test(trigger_works_in_a_child_of_fork),

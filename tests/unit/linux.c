@@ -282,6 +282,116 @@ static void wait_on_a_closed_descriptor_is_an_error(void **state)
         L4VIO_EINVAL);
 }
 
+/* A waiter for two notifications and the end of a socket, of which [1] is the peer's. */
+static struct l4vio_waiter open_waiter(const struct l4vio_platform *platform,
+                                       struct l4vio_notification both[2], int sockets[2])
+{
+    struct l4vio_waiter waiter = {.handle = L4VIO_NO_HANDLE};
+
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(platform->ops->notification_create(platform->self, &both[i], NULL), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets), 0);
+    assert_int_equal(platform->ops->waiter_open(platform->self, both, 2, sockets[0], &waiter), 0);
+    assert_true(fcntl((int)waiter.handle, F_GETFD) & FD_CLOEXEC);
+    return waiter;
+}
+
+static void close_waiter(const struct l4vio_platform *platform, struct l4vio_waiter *waiter,
+                         struct l4vio_notification both[2], int sockets[2])
+{
+    for (unsigned i = 0; i < 2; i++)
+        platform->ops->notification_destroy(platform->self, &both[i]);
+    platform->ops->waiter_close(platform->self, waiter);
+    assert_int_equal(waiter->handle, L4VIO_NO_HANDLE);
+    platform->ops->waiter_close(platform->self, waiter);
+    close(sockets[0]);
+    if (sockets[1] >= 0)
+        close(sockets[1]);
+}
+
+/* At once, or not at all. */
+static int wait_now(const struct l4vio_platform *platform, const struct l4vio_waiter *waiter)
+{
+    return platform->ops->waiter_wait(platform->self, waiter, 0);
+}
+
+static void every_trigger_ends_one_sleep_of_a_waiter_undrained(void **state)
+{
+    const struct l4vio_platform *platform = &((struct fixture *)*state)->platform;
+    struct l4vio_notification both[2];
+    int sockets[2];
+    struct l4vio_waiter waiter = open_waiter(platform, both, sockets);
+
+    assert_int_equal(wait_now(platform, &waiter), L4VIO_ETIMEDOUT);
+    for (unsigned i = 0; i < 1000; i++) {
+        platform->ops->notification_trigger(platform->self, &both[i % 2]);
+        assert_int_equal(platform->ops->waiter_wait(platform->self, &waiter, L4VIO_FOREVER), 0);
+        assert_int_equal(wait_now(platform, &waiter), L4VIO_ETIMEDOUT);
+    }
+    /* Who reads the counter does not take the event along. */
+    assert_int_equal(platform->ops->notification_drain(platform->self, &both[0]), 1);
+    platform->ops->notification_trigger(platform->self, &both[0]);
+    assert_int_equal(wait_now(platform, &waiter), 0);
+    close_waiter(platform, &waiter, both, sockets);
+}
+
+static void waiter_hears_of_what_came_before_it(void **state)
+{
+    const struct l4vio_platform *platform = &((struct fixture *)*state)->platform;
+    struct l4vio_notification notification;
+    struct l4vio_waiter waiter;
+
+    assert_int_equal(platform->ops->notification_create(platform->self, &notification, NULL), 0);
+    platform->ops->notification_trigger(platform->self, &notification);
+    assert_int_equal(
+        platform->ops->waiter_open(platform->self, &notification, 1, L4VIO_NO_HANDLE, &waiter), 0);
+    assert_int_equal(wait_now(platform, &waiter), 0);
+    assert_int_equal(wait_now(platform, &waiter), L4VIO_ETIMEDOUT);
+    platform->ops->waiter_close(platform->self, &waiter);
+    platform->ops->notification_destroy(platform->self, &notification);
+}
+
+static void waiter_returns_at_the_deadline(void **state)
+{
+    const struct l4vio_platform *platform = &((struct fixture *)*state)->platform;
+    struct l4vio_notification both[2];
+    int sockets[2];
+    struct l4vio_waiter waiter = open_waiter(platform, both, sockets);
+    uint64_t deadline = platform->ops->now_ns(platform->self) + 20 * MILLISECOND;
+
+    assert_int_equal(platform->ops->waiter_wait(platform->self, &waiter, deadline),
+                     L4VIO_ETIMEDOUT);
+    assert_true(platform->ops->now_ns(platform->self) >= deadline);
+    close_waiter(platform, &waiter, both, sockets);
+}
+
+static void waiter_returns_when_the_peer_dies_but_not_when_it_speaks(void **state)
+{
+    const struct l4vio_platform *platform = &((struct fixture *)*state)->platform;
+    struct l4vio_notification both[2];
+    int sockets[2];
+    struct l4vio_waiter waiter = open_waiter(platform, both, sockets);
+
+    assert_int_equal(write(sockets[1], "x", 1), 1);
+    assert_int_equal(wait_now(platform, &waiter), L4VIO_ETIMEDOUT);
+    close(sockets[1]);
+    sockets[1] = -1;
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(platform->ops->waiter_wait(platform->self, &waiter, L4VIO_FOREVER), 0);
+    close_waiter(platform, &waiter, both, sockets);
+}
+
+static void waiter_of_a_closed_descriptor_is_not_made(void **state)
+{
+    const struct l4vio_platform *platform = &((struct fixture *)*state)->platform;
+    struct l4vio_notification notification = {.handle = 100000};
+    struct l4vio_waiter waiter = {.handle = L4VIO_NO_HANDLE};
+
+    assert_true(
+        platform->ops->waiter_open(platform->self, &notification, 1, L4VIO_NO_HANDLE, &waiter) < 0);
+    assert_int_equal(waiter.handle, L4VIO_NO_HANDLE);
+}
+
 static void only_eventfds_pass_as_eventfds(void **state)
 {
     int pipes[2];
@@ -322,6 +432,11 @@ int main(void)
         cmocka_unit_test(wait_sees_the_last_of_many_notifications),
         cmocka_unit_test(wait_returns_when_the_peer_dies_but_not_when_it_speaks),
         cmocka_unit_test(wait_on_a_closed_descriptor_is_an_error),
+        cmocka_unit_test(every_trigger_ends_one_sleep_of_a_waiter_undrained),
+        cmocka_unit_test(waiter_hears_of_what_came_before_it),
+        cmocka_unit_test(waiter_returns_at_the_deadline),
+        cmocka_unit_test(waiter_returns_when_the_peer_dies_but_not_when_it_speaks),
+        cmocka_unit_test(waiter_of_a_closed_descriptor_is_not_made),
         cmocka_unit_test(only_eventfds_pass_as_eventfds),
     };
 

@@ -28,18 +28,38 @@ int l4vio_eventfd_create(void)
  * write() cannot be made safe: between our look at O_NONBLOCK and the counter and the write itself the
  * peer may change both, and eventfd has no write with RWF_NOWAIT. But an asynchronous operation that
  * names a result eventfd has the kernel add the event when it completes, and that addition saturates
- * instead of blocking. The operation is the cheapest one that needs no file of anybody's: a poll of an
- * eventfd that is always writable, complete when io_submit returns.
+ * instead of blocking. The operation is the cheapest one that needs no file of anybody's and is complete
+ * when io_submit returns: a read of nothing (its result, an error, is of no interest), or, on kernels
+ * that read eventfds in no other way than by read(), a poll for room.
  */
+static int submit(const struct l4vio_eventfd_signaller *signaller, int fd)
+{
+    uint64_t nothing;
+    struct iocb operation;
+    struct iocb *list[1] = {&operation};
+
+    memset(&operation, 0, sizeof(operation));
+    operation.aio_lio_opcode = signaller->operation;
+    operation.aio_fildes = (uint32_t)signaller->ready_fd;
+    operation.aio_buf = POLLOUT;
+    if (signaller->operation == IOCB_CMD_PREAD)
+        operation.aio_buf = (uint64_t)(uintptr_t)&nothing;
+    operation.aio_flags = IOCB_FLAG_RESFD;
+    operation.aio_resfd = (uint32_t)fd;
+    return syscall(SYS_io_submit, signaller->context, 1L, list) == 1;
+}
+
 void l4vio_eventfd_signaller_open(struct l4vio_eventfd_signaller *signaller)
 {
     memset(signaller, 0, sizeof(*signaller));
     atomic_init(&signaller->usable, false);
     signaller->ready_fd = l4vio_eventfd_create();
-    if (signaller->ready_fd < 0)
+    if (signaller->ready_fd < 0 || syscall(SYS_io_setup, AIO_OPERATIONS, &signaller->context))
         return;
-    if (syscall(SYS_io_setup, AIO_OPERATIONS, &signaller->context) == 0)
-        atomic_store(&signaller->usable, true);
+    signaller->operation = IOCB_CMD_PREAD;
+    if (!submit(signaller, signaller->ready_fd) || !l4vio_eventfd_drain(signaller->ready_fd))
+        signaller->operation = IOCB_CMD_POLL;
+    atomic_store(&signaller->usable, true);
 }
 
 void l4vio_eventfd_signaller_close(struct l4vio_eventfd_signaller *signaller)
@@ -65,18 +85,9 @@ static void reap(const struct l4vio_eventfd_signaller *signaller)
 /* Returns 1 done, 0 this way does not work. */
 static int trigger_by_kernel(const struct l4vio_eventfd_signaller *signaller, int fd)
 {
-    struct iocb operation;
-    struct iocb *list[1] = {&operation};
-
-    memset(&operation, 0, sizeof(operation));
-    operation.aio_lio_opcode = IOCB_CMD_POLL;
-    operation.aio_fildes = (uint32_t)signaller->ready_fd;
-    operation.aio_buf = POLLOUT;
-    operation.aio_flags = IOCB_FLAG_RESFD;
-    operation.aio_resfd = (uint32_t)fd;
     /* Other threads may fill the ring again; each round some thread gets through. */
     for (int attempt = 0; attempt < 100; attempt++) {
-        if (syscall(SYS_io_submit, signaller->context, 1L, list) == 1)
+        if (submit(signaller, fd))
             return 1;
         if (errno != EAGAIN)
             return 0;

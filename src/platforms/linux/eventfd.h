@@ -9,11 +9,13 @@
 #include <linux/aio_abi.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /* A way to make the kernel signal an eventfd. Safe from any thread. */
 struct l4vio_eventfd_signaller {
     aio_context_t context; /* Asynchronous I/O context, 0: none. */
-    int ready_fd;          /* An eventfd of ours that is always writable. */
+    uint16_t operation;    /* What to have completed: IOCB_CMD_PREAD or _POLL. */
+    int ready_fd;          /* On what: an eventfd of ours, empty and non-blocking. */
     atomic_bool usable;    /* The context works. */
 };
 

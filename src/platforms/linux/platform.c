@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -180,6 +181,74 @@ static int wait_notifications(void *self, const struct l4vio_notification *notif
     return result;
 }
 
+static int watch(int epoll, intptr_t handle, uint32_t events)
+{
+    struct epoll_event event = {.events = events};
+
+    return epoll_ctl(epoll, EPOLL_CTL_ADD, (int)handle, &event);
+}
+
+/*
+ * Every write to an eventfd is an event of its own, whatever the counter says, so nothing has to be read.
+ * The peer's end stays to be told of.
+ */
+static int waiter_open(void *self, const struct l4vio_notification *notifications, unsigned count,
+                       intptr_t peer_handle, struct l4vio_waiter *out)
+{
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    int result = epoll;
+
+    (void)self;
+    for (unsigned i = 0; result >= 0 && i < count; i++)
+        result = watch(epoll, notifications[i].handle, EPOLLIN | EPOLLET);
+    if (result >= 0 && peer_handle != L4VIO_NO_HANDLE)
+        result = watch(epoll, peer_handle, EPOLLRDHUP);
+    if (result >= 0) {
+        out->handle = epoll;
+        return L4VIO_OK;
+    }
+    if (epoll >= 0)
+        close(epoll);
+    return L4VIO_ENOMEM;
+}
+
+/* Rounded up: too late is better than again and again. */
+static int milliseconds(const struct timespec *time)
+{
+    if (time->tv_sec > 1000000)
+        return 1000000000;
+    return (int)(time->tv_sec * 1000 + (time->tv_nsec + 999999) / 1000000);
+}
+
+static int waiter_wait(void *self, const struct l4vio_waiter *waiter, uint64_t deadline_ns)
+{
+    struct epoll_event events[L4VIO_WAITER_NOTIFICATIONS + 1];
+    struct timespec storage;
+    const struct timespec *left = l4vio_linux_timeout(deadline_ns, &storage);
+    int epoll = (int)waiter->handle;
+    int most = L4VIO_WAITER_NOTIFICATIONS + 1;
+    int ready = 0;
+
+    (void)self;
+    if (!left)
+        ready = epoll_wait(epoll, events, most, -1);
+    else
+        ready = epoll_pwait2(epoll, events, most, left, NULL);
+    if (ready < 0 && errno == ENOSYS) /* Linux before 5.11 counts in milliseconds. */
+        ready = epoll_wait(epoll, events, most, milliseconds(left));
+    if (ready == 0)
+        return L4VIO_ETIMEDOUT;
+    return ready > 0 || errno == EINTR ? L4VIO_OK : L4VIO_EINVAL;
+}
+
+static void waiter_close(void *self, struct l4vio_waiter *waiter)
+{
+    (void)self;
+    if (waiter->handle >= 0)
+        close((int)waiter->handle);
+    waiter->handle = L4VIO_NO_HANDLE;
+}
+
 static void lock(void *self)
 {
     struct l4vio_linux *linux_platform = self;
@@ -204,6 +273,9 @@ static const struct l4vio_platform_ops ops = {
     .wait = wait_notifications,
     .lock = lock,
     .unlock = unlock,
+    .waiter_open = waiter_open,
+    .waiter_wait = waiter_wait,
+    .waiter_close = waiter_close,
 };
 
 int l4vio_linux_open(struct l4vio_linux **out, struct l4vio_platform *platform,
