@@ -68,6 +68,8 @@ enum {
     RAW_EVENT_IDX = 8,
     RAW_IN_ORDER = 16,
     RAW_ORDER_PLATFORM = 32,
+    RAW_ALL_FEATURES =
+        RAW_NO_INDIRECT | RAW_PACKED | RAW_EVENT_IDX | RAW_IN_ORDER | RAW_ORDER_PLATFORM,
 };
 
 void raw_driver_init(struct raw_driver *driver, unsigned options);
