@@ -120,12 +120,15 @@ static void expect_usable(struct raw_driver *driver)
     raw_expect_works(driver);
 }
 
+/* Ring features of a test. */
+static unsigned options[] = {0, RAW_EVENT_IDX | RAW_IN_ORDER, RAW_PACKED,
+                             RAW_PACKED | RAW_EVENT_IDX | RAW_IN_ORDER | RAW_ORDER_PLATFORM};
+
 static void garbage_between_calls_harms_nobody(void **state)
 {
-    (void)state;
     struct raw_driver driver;
     uint64_t random = SEED;
-    raw_driver_init(&driver, RAW_CMD_MODE);
+    raw_driver_init(&driver, RAW_CMD_MODE | *(unsigned *)*state);
     for (unsigned round = 0; round < ROUNDS; round++) {
         expect_usable(&driver);
         for (unsigned i = 0; i < STEPS; i++) {
@@ -153,11 +156,10 @@ static void *scribble_on(void *argument)
 
 static void garbage_during_calls_harms_nobody(void **state)
 {
-    (void)state;
     struct raw_driver driver;
     uint64_t random = SEED;
-    raw_driver_init(&driver, RAW_CMD_MODE);
-    for (unsigned round = 0; round < 20; round++) {
+    raw_driver_init(&driver, RAW_CMD_MODE | *(unsigned *)*state);
+    for (unsigned round = 0; round < 10; round++) {
         expect_usable(&driver);
         struct scribbler scribbler = {.driver = &driver};
         pthread_t thread;
@@ -173,7 +175,17 @@ static void garbage_during_calls_harms_nobody(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(garbage_between_calls_harms_nobody),
-                                       cmocka_unit_test(garbage_during_calls_harms_nobody)};
+#define CASES(prefix, at)                                                                   \
+    {prefix "between calls", garbage_between_calls_harms_nobody, NULL, NULL, &options[at]}, \
+    {                                                                                       \
+        prefix "during calls", garbage_during_calls_harms_nobody, NULL, NULL, &options[at]  \
+    }
+
+    const struct CMUnitTest tests[] = {
+        CASES("split: ", 0),
+        CASES("split, all features: ", 1),
+        CASES("packed: ", 2),
+        CASES("packed, all features: ", 3),
+    };
     return cmocka_run_group_tests_name("page_scribble", tests, NULL, NULL);
 }
