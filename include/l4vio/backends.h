@@ -25,6 +25,9 @@ enum l4vio_file_engine {
      * call. Holes are left alone. If somebody cuts the file short meanwhile, the process gets SIGBUS:
      * its handler has to call l4vio_file_backend_fault. Only a sealed memfd needs none. */
     L4VIO_FILE_ENGINE_MAP,
+    /** io_uring, past the page cache (O_DIRECT) where offset, length and memory of a request are
+     * aligned as the file wants it; by way of the page cache for the others. */
+    L4VIO_FILE_ENGINE_DIRECT,
 };
 
 /**
@@ -40,7 +43,7 @@ enum l4vio_file_engine {
  * @retval L4VIO_EACCES not allowed
  * @retval L4VIO_EINVAL size 0 or not a multiple of 512 (value: the size); not a file
  * @retval L4VIO_EBUSY  another process has it open for writing (advisory lock)
- * @retval L4VIO_ENOSYS no io_uring; MAP: not on a tmpfs
+ * @retval L4VIO_ENOSYS no io_uring; MAP: not on a tmpfs; DIRECT: the file system has no O_DIRECT
  */
 int l4vio_file_backend_open(const char *path, bool read_only, enum l4vio_file_engine engine,
                             struct l4vio_block_backend *backend, struct l4vio_error *error);
@@ -48,7 +51,7 @@ int l4vio_file_backend_open(const char *path, bool read_only, enum l4vio_file_en
 /**
  * Name of the engine in use.
  * @param backend from l4vio_file_backend_open
- * @return "map", "io_uring" or "sync"
+ * @return "map", "direct", "io_uring" or "sync"
  */
 const char *l4vio_file_backend_engine(const struct l4vio_block_backend *backend);
 
@@ -61,6 +64,25 @@ const char *l4vio_file_backend_engine(const struct l4vio_block_backend *backend)
  * @return whether the handler may return; otherwise the fault is not the store's
  */
 bool l4vio_file_backend_fault(const struct l4vio_block_backend *backend, const void *address);
+
+/** What a file store did by io_uring. */
+struct l4vio_file_counters {
+    uint64_t ring_requests;      /**< Requests, parts of them counted one by one. */
+    uint64_t ring_submits;       /**< System calls to submit them. */
+    uint64_t fixed_requests;     /**< Transfers into memory that was registered with the ring. */
+    uint64_t direct_requests;    /**< Transfers past the page cache. */
+    uint64_t buffers_registered; /**< Pieces of drivers' memory registered (pinned). */
+    uint64_t buffers_refused;    /**< The kernel would not: RLIMIT_MEMLOCK, old kernel. */
+    uint64_t reserved[4];        /**< 0. */
+};
+
+/**
+ * Reads the counters. Safe from any thread.
+ * @param backend  from l4vio_file_backend_open
+ * @param counters filled
+ */
+void l4vio_file_backend_counters_read(const struct l4vio_block_backend *backend,
+                                      struct l4vio_file_counters *counters);
 
 /**
  * Closes it; all lanes are closed.

@@ -72,6 +72,11 @@ struct l4vio_block_backend_ops {
     unsigned (*poll)(void *self, struct l4vio_block_lane *lane, bool wait);
     /** Optional: what becomes readable when `poll` has something, or -1. */
     intptr_t (*lane_handle)(void *self, struct l4vio_block_lane *lane);
+    /** Optional: segments of coming operations may lie here. Control calls, as is the next: no lane
+     *  works on operations of the device whose memory it is. */
+    void (*region_added)(void *self, void *base, uint64_t size_bytes);
+    /** Optional: they will no longer; nothing that lies here is in flight. The memory goes away. */
+    void (*region_removed)(void *self, void *base, uint64_t size_bytes);
 };
 
 /** A store: functions and their first argument. Copied by value. */

@@ -60,6 +60,10 @@ struct l4vio_device_ops {
     void (*reset)(void *self);
     /** The driver wrote device configuration (where the port can tell). */
     void (*config_written)(void *self, uint32_t offset_bytes, uint32_t size_bytes);
+    /** The driver shares memory: requests may use it from now on. */
+    void (*region_added)(void *self, const struct l4vio_device_region *region);
+    /** It is taken away: no request uses it. `release_region` follows. */
+    void (*region_removed)(void *self, const struct l4vio_device_region *region);
 };
 
 /** What the port (the transport's device side) implements. */

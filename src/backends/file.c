@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -118,6 +119,48 @@ static void find_block_sizes(struct l4vio_file *file, const struct stat *status)
         file->optimal_io_bytes = value;
 }
 
+/* How memory and offsets have to be aligned; what every disk takes where the kernel does not say. */
+static void find_direct_alignment(struct l4vio_file *file)
+{
+    file->direct_memory = 4096;
+    file->direct_offset = 4096;
+#ifdef STATX_DIOALIGN
+    struct statx status = {0};
+    if (statx(file->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) != 0 ||
+        !(status.stx_mask & STATX_DIOALIGN) || status.stx_dio_offset_align == 0)
+        return;
+    file->direct_memory = status.stx_dio_mem_align;
+    file->direct_offset = status.stx_dio_offset_align;
+#endif
+}
+
+/* The same file again, whatever the path has come to mean. */
+static int open_again(const struct l4vio_file *file, int flags)
+{
+    char path[32];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", file->fd);
+    return open(path, O_CLOEXEC | (file->read_only ? O_RDONLY : O_RDWR) | flags);
+}
+
+/*
+ * A ring lets go of its files some time after it was closed, or its process has died. The lock on the
+ * image must not last so long, so rings have descriptions of the file without it.
+ */
+static int open_for_rings(struct l4vio_file *file, bool direct, struct l4vio_error *error)
+{
+    file->ring_fd = open_again(file, 0);
+    if (!direct)
+        return L4VIO_OK;
+    file->direct_fd = open_again(file, O_DIRECT);
+    if (file->direct_fd < 0)
+        return l4vio_fail(error, L4VIO_ENOSYS, "the file cannot be opened with O_DIRECT",
+                          (uint64_t)errno);
+    find_direct_alignment(file);
+    if (file->block_bytes < file->direct_offset)
+        file->block_bytes = file->direct_offset;
+    return L4VIO_OK;
+}
+
 /* Without a word of the caller's that it can stand a fault, only what cannot fault is mapped. */
 static int choose_engine(struct l4vio_file *file, enum l4vio_file_engine engine,
                          const struct l4vio_block_backend_ops **ops, struct l4vio_error *error)
@@ -132,11 +175,12 @@ static int choose_engine(struct l4vio_file *file, enum l4vio_file_engine engine,
     *ops = &l4vio_file_sync_ops;
     if (engine == L4VIO_FILE_ENGINE_SYNC)
         return L4VIO_OK;
-    if (l4vio_file_uring_probe() == L4VIO_OK)
+    if (l4vio_file_uring_probe() == L4VIO_OK) {
         *ops = &l4vio_file_uring_ops;
-    else if (!automatic)
-        return l4vio_fail(error, L4VIO_ENOSYS, "the kernel does not allow io_uring", 0);
-    return L4VIO_OK;
+        return open_for_rings(file, engine == L4VIO_FILE_ENGINE_DIRECT, error);
+    }
+    return automatic ? L4VIO_OK
+                     : l4vio_fail(error, L4VIO_ENOSYS, "the kernel does not allow io_uring", 0);
 }
 
 static int set_up(struct l4vio_file *file, const struct stat *status, struct l4vio_error *error)
@@ -168,6 +212,9 @@ int l4vio_file_backend_open(const char *path, bool read_only, enum l4vio_file_en
         return l4vio_fail(error, L4VIO_ENOMEM, "no memory for the store", 0);
     }
     file->fd = fd;
+    file->ring_fd = -1;
+    file->direct_fd = -1;
+    l4vio_fixed_init(&file->fixed);
     file->read_only = read_only;
     file->block_device = S_ISBLK(status.st_mode);
     file->automatic = engine == L4VIO_FILE_ENGINE_AUTO;
@@ -198,7 +245,15 @@ const char *l4vio_file_backend_engine(const struct l4vio_block_backend *backend)
 {
     if (backend->ops == &l4vio_file_map_ops)
         return "map";
+    if (((const struct l4vio_file *)backend->self)->direct_fd >= 0)
+        return "direct";
     return backend->ops == &l4vio_file_uring_ops ? "io_uring" : "sync";
+}
+
+void l4vio_file_backend_counters_read(const struct l4vio_block_backend *backend,
+                                      struct l4vio_file_counters *counters)
+{
+    l4vio_file_uring_counters(backend->self, counters);
 }
 
 void l4vio_file_backend_close(struct l4vio_block_backend *backend)
@@ -207,6 +262,11 @@ void l4vio_file_backend_close(struct l4vio_block_backend *backend)
     if (!file)
         return;
     l4vio_file_unmap(file);
+    l4vio_fixed_destroy(&file->fixed);
+    if (file->ring_fd >= 0)
+        close(file->ring_fd);
+    if (file->direct_fd >= 0)
+        close(file->direct_fd);
     close(file->fd);
     free(file);
     backend->self = NULL;

@@ -46,10 +46,26 @@ static void reset(void *self)
     show_writeback(block, 1);
 }
 
+static void region_added(void *self, const struct l4vio_device_region *region)
+{
+    const struct l4vio_block_backend *store = &((struct l4vio_device_block *)self)->config.backend;
+    if (store->ops->region_added)
+        store->ops->region_added(store->self, region->base, region->size_bytes);
+}
+
+static void region_removed(void *self, const struct l4vio_device_region *region)
+{
+    const struct l4vio_block_backend *store = &((struct l4vio_device_block *)self)->config.backend;
+    if (store->ops->region_removed)
+        store->ops->region_removed(store->self, region->base, region->size_bytes);
+}
+
 static const struct l4vio_device_ops block_ops = {
     .check_features = check_features,
     .queue_stop = queue_stop,
     .reset = reset,
+    .region_added = region_added,
+    .region_removed = region_removed,
 };
 
 /*

@@ -180,11 +180,15 @@ void l4vio_device_disable_queues(struct l4vio_device *device)
 int l4vio_device_add_region(struct l4vio_device *device, const struct l4vio_device_region *region,
                             struct l4vio_error *error)
 {
+    const struct l4vio_device_ops *ops = device->config.ops;
     int result = l4vio_device_memory_add(&device->memory, region, error);
-    if (!result)
-        l4vio_device_trace(device, L4VIO_TRACE_MAP, UINT32_MAX, region->device_address,
-                           region->size_bytes);
-    return result;
+    if (result)
+        return result;
+    l4vio_device_trace(device, L4VIO_TRACE_MAP, UINT32_MAX, region->device_address,
+                       region->size_bytes);
+    if (ops && ops->region_added)
+        ops->region_added(device->config.ops_self, region);
+    return L4VIO_OK;
 }
 
 /* A queue's areas are known by their local addresses. */
@@ -211,6 +215,9 @@ static void release(const struct l4vio_device *device, const struct l4vio_device
 {
     l4vio_device_trace(device, L4VIO_TRACE_UNMAP, UINT32_MAX, region->device_address,
                        region->size_bytes);
+    const struct l4vio_device_ops *ops = device->config.ops;
+    if (ops && ops->region_removed)
+        ops->region_removed(device->config.ops_self, region);
     if (device->config.release_region)
         device->config.release_region(device->config.release_self, region);
 }

@@ -117,7 +117,7 @@ static const struct option options[] = {
     {.kind = OPTION_TEXT,
      .name = "engine",
      .argument = "NAME",
-     .help = "how to read an image: auto, map, sync, io_uring [auto]",
+     .help = "how to read an image: auto, map, sync, io_uring, direct [auto]",
      .target = &settings.engine},
     {.kind = OPTION_POLL,
      .name = "poll",
@@ -236,6 +236,11 @@ static int image_failed(int code, const struct l4vio_error *error)
                             "%s is not on a tmpfs and cannot be mapped; use --engine "
                             "auto",
                             settings.image);
+        if (strcmp(settings.engine, "direct") == 0)
+            return complain(
+                TOOL_FAILED,
+                "%s cannot be opened with O_DIRECT, or this kernel has no io_uring; use --engine auto",
+                settings.image);
         return complain(TOOL_FAILED, "this kernel has no io_uring; use --engine auto or sync");
     case L4VIO_EINVAL:
         if (stat(settings.image, &status) == 0 && !S_ISREG(status.st_mode) &&
@@ -260,10 +265,9 @@ static const struct engine {
     const char *name;
     enum l4vio_file_engine engine;
 } engines[] = {
-    {"auto", L4VIO_FILE_ENGINE_AUTO},
-    {"map", L4VIO_FILE_ENGINE_MAP},
-    {"sync", L4VIO_FILE_ENGINE_SYNC},
-    {"io_uring", L4VIO_FILE_ENGINE_URING},
+    {"auto", L4VIO_FILE_ENGINE_AUTO},     {"map", L4VIO_FILE_ENGINE_MAP},
+    {"sync", L4VIO_FILE_ENGINE_SYNC},     {"io_uring", L4VIO_FILE_ENGINE_URING},
+    {"direct", L4VIO_FILE_ENGINE_DIRECT},
 };
 
 /* Since faults are caught here, whatever is memory can be mapped without being asked for. */
@@ -297,7 +301,7 @@ static int open_store(struct l4vio_block_backend *backend)
     for (unsigned i = 0; i < sizeof engines / sizeof engines[0]; ++i)
         if (strcmp(settings.engine, engines[i].name) == 0)
             return open_image(&engines[i], backend);
-    return complain(TOOL_USAGE, "--engine: '%s' is not auto, map, sync or io_uring",
+    return complain(TOOL_USAGE, "--engine: '%s' is not auto, map, sync, io_uring or direct",
                     settings.engine);
 }
 

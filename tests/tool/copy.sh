@@ -64,6 +64,8 @@ expect 4 "nobody listens" block copy --json l4:none out.img
 ways=("--threads --poll always" "--engine sync --poll never")
 "$L4VIO" serve block --image a.orig --engine io_uring --listen l4:no/such/folder 2>&1 | grep -q "no io_uring" ||
     ways+=("--engine io_uring" "--threads --engine io_uring --no-event-idx")
+"$L4VIO" serve block --image a.orig --engine direct --listen l4:no/such/folder 2>&1 | grep -q "O_DIRECT" ||
+    ways+=("--engine direct")
 for way in "${ways[@]}"; do
     cp a.orig way.img
     # shellcheck disable=SC2086

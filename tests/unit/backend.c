@@ -27,6 +27,7 @@ enum kind {
     FILE_SYNC,
     FILE_AUTO,
     FILE_URING,
+    FILE_DIRECT,
     TMPFS_SYNC,
     TMPFS_URING,
     TMPFS_MAP
@@ -45,6 +46,7 @@ static const enum kind kind_tmpfs_map = TMPFS_MAP;
 static const enum kind kind_sync = FILE_SYNC;
 static const enum kind kind_auto = FILE_AUTO;
 static const enum kind kind_uring = FILE_URING;
+static const enum kind kind_direct = FILE_DIRECT;
 static const enum kind kind_tmpfs_sync = TMPFS_SYNC;
 static const enum kind kind_tmpfs_uring = TMPFS_URING;
 
@@ -82,6 +84,8 @@ static int open_store(struct fixture *fixture, enum kind kind)
         engine = L4VIO_FILE_ENGINE_SYNC;
     if (kind == FILE_AUTO)
         engine = L4VIO_FILE_ENGINE_AUTO;
+    if (kind == FILE_DIRECT)
+        engine = L4VIO_FILE_ENGINE_DIRECT;
     if (kind == TMPFS_MAP)
         engine = L4VIO_FILE_ENGINE_MAP;
     if (kind == MEMORY)
@@ -384,6 +388,8 @@ static enum l4vio_file_engine engine_of(const struct l4vio_block_backend *store)
     const char *name = l4vio_file_backend_engine(store);
     if (strcmp(name, "map") == 0)
         return L4VIO_FILE_ENGINE_MAP;
+    if (strcmp(name, "direct") == 0)
+        return L4VIO_FILE_ENGINE_DIRECT;
     return strcmp(name, "sync") == 0 ? L4VIO_FILE_ENGINE_SYNC : L4VIO_FILE_ENGINE_URING;
 }
 
@@ -394,6 +400,8 @@ static void read_only_store_refuses_to_write(void **state)
     struct fixture readers[2] = {0};
     enum l4vio_file_engine engine = engine_of(&first);
     unsigned char data[512] = {0};
+    first.ops->lane_close(first.self, fixture->lane);
+    fixture->lane = NULL;
     l4vio_file_backend_close(&first);
     first.ops = fixture->store.ops;
     for (unsigned i = 0; i < 2; i++) {
@@ -416,6 +424,7 @@ static void read_only_store_refuses_to_write(void **state)
     }
     assert_int_equal(l4vio_file_backend_open(fixture->path, false, engine, &fixture->store, NULL),
                      0);
+    assert_int_equal(fixture->store.ops->lane_open(fixture->store.self, &fixture->lane, NULL), 0);
 }
 
 static void lane_handle_becomes_readable(void **state)
@@ -509,7 +518,7 @@ static void engine_is_named(void **state)
     }
 #define TMPFS(test) CASE(test, tmpfs_sync), CASE(test, tmpfs_uring)
 #define MAP(test)   CASE(test, tmpfs_map)
-#define FILES(test) CASE(test, sync), CASE(test, auto), CASE(test, uring)
+#define FILES(test) CASE(test, sync), CASE(test, auto), CASE(test, uring), CASE(test, direct)
 #define ALL(test)   CASE(test, memory), CASE(test, dataspace), FILES(test), MAP(test)
 
 int main(void)
@@ -536,7 +545,9 @@ int main(void)
         FILES(read_only_store_refuses_to_write),
         MAP(read_only_store_refuses_to_write),
         CASE(lane_handle_becomes_readable, uring),
-        FILES(engine_is_named),
+        CASE(engine_is_named, sync),
+        CASE(engine_is_named, auto),
+        CASE(engine_is_named, uring),
         MAP(engine_is_named),
         cmocka_unit_test(odd_sizes_are_refused_with_the_value),
         cmocka_unit_test(paths_that_are_no_image_are_refused),
