@@ -4,7 +4,7 @@
 PREFIX ?= /usr/local
 BUILD  := build/release
 
-.PHONY: all demo test bench bench-instructions soak soak-rings format lint docs install clean help
+.PHONY: all demo test models bench bench-instructions soak soak-rings format lint docs install clean help
 
 all: ## Build the library and the tool (build/release)
 	@scripts/setup build
@@ -30,6 +30,10 @@ soak: ## Stress tests for SOAK_MINUTES (10) under the sanitizers
 
 soak-rings: ## SOAK_OPERATIONS (10^9) requests over all ring formats and features
 	@scripts/soak-rings
+
+models: ## Check the Promela models with spin; a line per run, with its states
+	@scripts/setup models
+	@tests/build/models.sh
 
 format: ## Format the C sources in place
 	@scripts/format

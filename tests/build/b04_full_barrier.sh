@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # B4 (and B6 on the other side): a full barrier stands between publishing an index or asking for
 # notifications, and looking at what the device wrote. Seen in the disassembly: the machine may hide
-# its absence for days. models/kick_suppression.pml shows why it is needed.
+# its absence for days. models/split_flags.pml shows why it is needed.
 set -u
 cd "$L4VIO_SOURCE" || exit 1
 [ -z "${L4VIO_SANITIZE:-}" ] || { echo "not of instrumented code"; exit 77; }
