@@ -10,20 +10,32 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 status=0
 
-$compiler -std=c11 -O2 -ffreestanding -Iinclude -Isrc -c src/core/split.c -o "$scratch/split.o" || exit 1
-for function in l4vio_split_get_used l4vio_split_get_used_chain l4vio_split_has_used; do
-    aarch64-linux-gnu-objdump -d --no-show-raw-insn "$scratch/split.o" |
-        awk -v name="<$function>:" '$2 == name { on = 1; next } on && /^$/ { exit } on' >"$scratch/code"
-    # A 16-bit load-acquire, or a 16-bit load with a load barrier next.
-    if awk '/[[:space:]](ldarh|ldaprh)[[:space:]]/ { found = 1 }
+# Source, function, and "platform" where ORDER_PLATFORM wants a barrier for all devices behind it.
+check() {
+    $compiler -std=c11 -O2 -ffreestanding -Iinclude -Isrc -c "src/core/$1" -o "$scratch/code.o" || exit 1
+    aarch64-linux-gnu-objdump -d --no-show-raw-insn "$scratch/code.o" |
+        awk -v name="<$2>:" '$2 == name { on = 1; next } on && /^$/ { exit } on' >"$scratch/code"
+    # A 16-bit load-acquire, or a 16-bit load with a load barrier next; then no load before the other.
+    if awk -v platform="${3:-}" '
+            /[[:space:]](ldarh|ldaprh)[[:space:]]/ { found = 1; next }
             /[[:space:]]ldrh[[:space:]]/ { loaded = NR }
             /[[:space:]]dmb[[:space:]]+ish(ld)?$/ && loaded == NR - 1 { found = 1 }
-            END { exit !found }' "$scratch/code"; then
-        echo "$function: ok"
+            /[[:space:]]dmb[[:space:]]+oshld/ { heeded = found }
+            /[[:space:]]ldr[[:space:]]+w/ && found && !heeded && platform != "" { early = 1 }
+            END { exit !(found && (platform == "" || heeded) && !early) }' "$scratch/code"; then
+        echo "$1: $2: ok"
     else
         cat "$scratch/code"
-        echo "$function: the used index is read without acquire"
+        echo "$1: $2: the used index is read without acquire"
         status=1
     fi
-done
+}
+
+check split.c get_used
+check split.c get_used_platform platform
+check split.c get_used_chain
+check split_in_order.c get_used
+check split_in_order.c get_used_platform platform
+check split_in_order.c get_used_chain
+check split_events.c l4vio_split_has_used
 exit $status
