@@ -58,7 +58,7 @@ void l4vio_split_publish_platform(struct l4vio_queue *queue)
 /*
  * Without EVENT_IDX clauses D-2.7.10.1-2 to -4; with it -5 to -7: whether the index that the device
  * waits for is among those published since the last decision. If they are so many that 16 bits do not
- * tell, it may be.
+ * tell, it may be: then the difference on the left is always less.
  */
 bool l4vio_split_wants_kick(const struct l4vio_queue *queue)
 {
@@ -67,7 +67,7 @@ bool l4vio_split_wants_kick(const struct l4vio_queue *queue)
 
     uint64_t since = queue->published_index - queue->kick_index;
     uint16_t event = l4vio_load16(avail_event(queue));
-    return since > UINT16_MAX || (uint16_t)(queue->published_index - event - 1u) < since;
+    return (uint16_t)(queue->published_index - event - 1u) < since;
 }
 
 /* With EVENT_IDX `flags` stays 0 (clause D-2.7.7.1-3), and what the device may tell is put behind

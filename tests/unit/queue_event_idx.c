@@ -220,6 +220,10 @@ static void events_start_anew_with_the_rings(void **state)
     assert_true(l4vio_queue_needs_kick(&fixture->queue));
     l4vio_queue_disarm(&fixture->queue);
     assert_int_equal(fake_device_used_event(&fixture->device), 0xffff);
+    ring_fixture_reset(fixture);
+    assert_int_equal(l4vio_queue_initialize_rings(&fixture->queue), L4VIO_OK);
+    l4vio_queue_disarm(&fixture->queue);
+    assert_int_equal(fake_device_used_event(&fixture->device), 0xffff);
 }
 
 #define QUEUE_TEST(name) cmocka_unit_test_teardown(name, tear_down)

@@ -311,6 +311,25 @@ static void wrong_elements_break_a_queue_of_single_buffers(void **state)
     }
 }
 
+/* Table and ring do not end at the same request once there was a chain. */
+static void an_id_behind_the_table_breaks_the_queue(void **state)
+{
+    struct ring_fixture *fixture = fixture_of(state, 8);
+    struct l4vio_completion done[8];
+    uint16_t head;
+
+    assert_int_equal(add(fixture, 1, 2, 0), 1);
+    l4vio_queue_publish(&fixture->queue);
+    assert_true(fake_device_next(&fixture->device, &head));
+    fake_device_complete(&fixture->device, head, 0);
+    assert_int_equal(l4vio_queue_get_used(&fixture->queue, done, 8), 1);
+    publish(fixture, 8); /* Entries 3 to 7 and 0 to 2, at places 1 to 7 and 0. */
+    for (uint32_t id = 3; id <= 9; id++)
+        fake_device_complete(&fixture->device, id, 8);
+    assert_int_equal(l4vio_queue_get_used(&fixture->queue, done, 8), 5);
+    assert_int_equal(l4vio_queue_get_used(&fixture->queue, done, 8), L4VIO_EBADPROTO);
+}
+
 static void good_completions_come_before_the_error(void **state)
 {
     struct ring_fixture *fixture = fixture_of(state, 8);
@@ -406,6 +425,7 @@ int main(void)
         QUEUE_TEST(large_batches_stop_where_the_queue_is_full),
         cmocka_unit_test(wrong_elements_break_the_queue),
         cmocka_unit_test(wrong_elements_break_a_queue_of_single_buffers),
+        QUEUE_TEST(an_id_behind_the_table_breaks_the_queue),
         QUEUE_TEST(good_completions_come_before_the_error),
         QUEUE_TEST(detach_hands_back_what_was_not_taken),
         QUEUE_TEST(the_descriptor_level_takes_batches_one_by_one),

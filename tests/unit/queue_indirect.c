@@ -105,6 +105,30 @@ static void one_buffer_and_very_many_take_no_table(void **state)
     }
 }
 
+/* Behind a request with a table a single buffer goes another way than alone. */
+static void one_buffer_in_a_mixed_batch_takes_no_table(void **state)
+{
+    struct l4vio_buffer buffers[2] = {{.length_bytes = 4}, {.length_bytes = 4}};
+    struct l4vio_request requests[3] = {
+        {.buffers = buffers, .readable = 1},
+        {.buffers = buffers, .readable = 1, .writable = 1},
+        {.buffers = buffers, .writable = 1},
+    };
+    *state = NULL;
+    for (unsigned order = 0; order < 2; order++) {
+        struct ring_fixture *fixture = ring_fixture_create_with(8, BUFFER_LEVEL, orders[order]);
+        static const uint16_t flags[] = {0, VIRTQ_DESC_F_INDIRECT, VIRTQ_DESC_F_WRITE};
+        assert_int_equal(l4vio_queue_add(&fixture->queue, requests, 3), 3);
+        l4vio_queue_publish(&fixture->queue);
+        for (unsigned i = 0; i < 3; i++) {
+            uint16_t head;
+            assert_true(fake_device_next(&fixture->device, &head));
+            assert_int_equal(fake_device_descriptor(&fixture->device, head).flags, flags[i]);
+        }
+        ring_fixture_free(fixture);
+    }
+}
+
 /* Every entry has a table of its own: what is in flight is not written over. */
 static void a_queue_can_be_full_of_tables(void **state)
 {
@@ -227,6 +251,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_of_several_buffers_takes_one_entry),
         cmocka_unit_test(one_buffer_and_very_many_take_no_table),
+        cmocka_unit_test(one_buffer_in_a_mixed_batch_takes_no_table),
         cmocka_unit_test(a_queue_can_be_full_of_tables),
         cmocka_unit_test(bad_requests_leave_nothing_behind),
         cmocka_unit_test(detach_frees_the_entries_of_tables),
