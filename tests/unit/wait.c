@@ -331,6 +331,54 @@ static void spinning_finds_without_sleeping(void **state)
     loopback_device_stop(device);
 }
 
+static void spinning_in_vain_is_given_up(void **state)
+{
+    struct loopback_device *device = loopback_device_new();
+    struct loopback_queue queue;
+    (void)state;
+    device->config.spin_mode = L4VIO_SPIN_AUTO;
+    loopback_device_live(device, &queue, false);
+    const struct l4vio_spin *spin = &device->driver.notifications[0].spin;
+    /* The device of this thread works while we sleep, so looking is always in vain. */
+    for (unsigned i = 0; i < 100; i++) {
+        uint64_t before = device->loopback_platform.clock_ns;
+        bool spins = spin->skip == 0;
+        send_one(device, &queue);
+        assert_int_equal(l4vio_driver_wait_used(&device->driver, &queue.queue, L4VIO_FOREVER),
+                         L4VIO_OK);
+        assert_int_equal(take_all(&queue), 1);
+        uint64_t spent = device->loopback_platform.clock_ns - before;
+        assert_true(spins ? spent >= L4VIO_SPIN_MAX_NS : spent < L4VIO_SPIN_MAX_NS / 2);
+    }
+    assert_true(spin->skip > 0);
+    loopback_device_stop(device);
+}
+
+static void what_spinning_finds_is_learnt(void **state)
+{
+    struct loopback_device *device = loopback_device_new();
+    struct loopback_queue queue;
+    (void)state;
+    device->config.spin_mode = L4VIO_SPIN_AUTO;
+    loopback_device_live(device, &queue, false);
+    device->asleep = true;
+    send_one(device, &queue);
+    silent_queue = &queue;
+    clock_calls = 0;
+    spin_ops = *device->platform.ops;
+    spin_ops.now_ns = complete_at_the_end_of_the_spin;
+    device->driver.platform.ops = &spin_ops;
+    struct l4vio_spin *spin = &device->driver.notifications[0].spin;
+    spin->max_ns = UINT64_C(3000000000);
+    spin->span_ns = UINT32_C(3000000000);
+    assert_int_equal(l4vio_driver_wait_used(&device->driver, &queue.queue, L4VIO_FOREVER),
+                     L4VIO_OK);
+    assert_true(l4vio_queue_is_disarmed(&queue.queue));
+    assert_in_range(spin->typical_ns, 1, 3000000);
+    silent_queue = NULL;
+    loopback_device_stop(device);
+}
+
 static void room_by_completions(void **state)
 {
     struct loopback_device *device = loopback_device_new();
@@ -410,6 +458,8 @@ int main(void)
         cmocka_unit_test(failure_is_found_behind_a_config_notification),
         cmocka_unit_test(device_that_forgets_driver_ok_is_noticed),
         cmocka_unit_test(spinning_finds_without_sleeping),
+        cmocka_unit_test(spinning_in_vain_is_given_up),
+        cmocka_unit_test(what_spinning_finds_is_learnt),
         cmocka_unit_test(room_by_completions),
         cmocka_unit_test(drain_hands_completions_over),
         cmocka_unit_test(not_live_is_an_error),
