@@ -7,12 +7,15 @@
  *   valgrind --tool=callgrind --toggle-collect=add_batch --toggle-collect=process \
  *            --toggle-collect=take_batch block_instructions 32 500
  *
- * Usage: block_instructions [BATCH [ROUNDS [STORE_MIB]]]   (32, 1000, 64)
+ * Usage: block_instructions [BATCH [ROUNDS [STORE_MIB [FEATURE...]]]]   (32, 1000, 64)
+ * With FEATUREs, or "none", the ring features are these alone.
  */
 #include <l4vio/backends.h>
 #include <l4vio/block.h>
 #include <l4vio/device_block.h>
 #include <l4vio/loopback.h>
+#include <l4vio/names.h>
+#include <l4vio/wire/status.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +49,9 @@ static struct {
     struct l4vio_region data;
     struct l4vio_block_request requests[batch_max];
     struct l4vio_block_segment segments[batch_max];
+    struct l4vio_device_queue_slot device_slots[queue_size];
+    bool choose;
+    struct l4vio_features chosen;
     uint64_t store_bytes;
     unsigned finished;
 } rig;
@@ -74,6 +80,8 @@ static void start_device(struct l4vio_transport *transport)
         .requests_per_queue = batch_max,
         .regions = rig.regions,
         .region_count = sizeof(rig.regions) / sizeof(rig.regions[0]),
+        .queue_slots = rig.device_slots,
+        .added = rig.chosen,
     };
     check(l4vio_device_block_init(&rig.device, &config, NULL), "device");
     check(rig.store.ops->lane_open(rig.store.self, &lane, NULL), "lane");
@@ -86,6 +94,7 @@ static void start_device(struct l4vio_transport *transport)
         .page = rig.page_memory.base,
         .notification_count = 2,
         .kick_per_queue = true,
+        .carries_kick_data = true,
         .trigger = l4vio_loopback_trigger,
         .trigger_self = &rig.loopback,
     };
@@ -114,6 +123,11 @@ static void start_driver(const struct l4vio_transport *transport)
         .queues = rig.queues,
         .slots = rig.slots,
     };
+    if (rig.choose) {
+        l4vio_ring_features(&config.driver.refused);
+        config.driver.refused = l4vio_features_minus(&config.driver.refused, &rig.chosen);
+        config.driver.required = rig.chosen;
+    }
     check(l4vio_block_setup(&rig.block, &config, NULL), "driver");
     check(l4vio_driver_allocate(&rig.block.driver,
                                 batch_max * (L4VIO_BLOCK_SHARED_BYTES + read_bytes), &rig.data,
@@ -179,6 +193,14 @@ int main(int argc, char **argv)
     if (batch < 1 || batch > batch_max) {
         fprintf(stderr, "block_instructions: BATCH is 1 to %d\n", batch_max);
         return 2;
+    }
+    for (int i = 4; i < argc; i++) {
+        int bit = l4vio_feature_by_name(VIRTIO_ID_BLOCK, argv[i]);
+        rig.choose = true;
+        if (bit >= 0)
+            l4vio_features_set(&rig.chosen, (unsigned)bit);
+        else if (strcmp(argv[i], "none") != 0)
+            check(bit, argv[i]);
     }
     start_device(&transport);
     start_driver(&transport);
