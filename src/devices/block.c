@@ -75,10 +75,8 @@ static const struct l4vio_device_ops block_ops = {
 static struct l4vio_features ring_features(const struct l4vio_device_block *block)
 {
     struct l4vio_features offered = {0};
-    static const uint8_t usual[] = {L4VIO_F_INDIRECT_DESC, L4VIO_F_ACCESS_PLATFORM,
-                                    L4VIO_F_NOTIFICATION_DATA, L4VIO_F_RING_RESET};
-    for (unsigned i = 0; i < sizeof(usual); i++)
-        l4vio_features_set(&offered, usual[i]);
+    l4vio_ring_features(&offered);
+    l4vio_features_clear(&offered, L4VIO_F_ORDER_PLATFORM);
     offered = l4vio_features_or(&offered, &block->config.added);
     if (!block->config.queue_slots)
         l4vio_features_clear(&offered, L4VIO_F_IN_ORDER);

@@ -164,7 +164,11 @@ void block_rig_start(struct block_rig *rig)
     assert_int_equal(l4vio_device_block_init(&rig->block, &rig->config, NULL), 0);
     l4vio_device_set_port(&rig->block.device, &port_ops, rig);
     memcpy(rig->shown, &rig->block.blk_config, sizeof(rig->shown));
-    rig->accept = rig->block.device.config.offered;
+    /* The raw driver below knows the simplest ring, and indirect tables. */
+    struct l4vio_features ring;
+    l4vio_ring_features(&ring);
+    l4vio_features_clear(&ring, L4VIO_F_INDIRECT_DESC);
+    rig->accept = l4vio_features_minus(&rig->block.device.config.offered, &ring);
 }
 
 static void set_up_queue(struct block_rig *rig, uint32_t queue)

@@ -40,7 +40,8 @@ struct rig_store {
 struct block_rig {
     struct l4vio_device_block block;
     struct l4vio_device_block_config config; /* Change before block_rig_start. */
-    struct l4vio_features accept; /* All that is offered; change before block_rig_live. */
+    struct l4vio_features
+        accept; /* All of the class that is offered; change before block_rig_live. */
     struct rig_store store;
     unsigned char *memory; /* The driver's. */
     struct l4vio_device_queue_state states[RIG_QUEUES];

@@ -41,13 +41,16 @@ static void usual_offer(void **state)
         VIRTIO_BLK_F_SEG_MAX,  VIRTIO_BLK_F_BLK_SIZE,   VIRTIO_BLK_F_FLUSH,
         VIRTIO_BLK_F_TOPOLOGY, VIRTIO_BLK_F_CONFIG_WCE, VIRTIO_BLK_F_MQ,
         VIRTIO_BLK_F_DISCARD,  L4VIO_F_INDIRECT_DESC,   VIRTIO_BLK_F_WRITE_ZEROES,
-        L4VIO_F_VERSION_1,
+        L4VIO_F_VERSION_1,     L4VIO_F_EVENT_IDX,       L4VIO_F_RING_PACKED,
+        L4VIO_F_RING_RESET,    L4VIO_F_ACCESS_PLATFORM, L4VIO_F_NOTIFICATION_DATA,
     };
     rig->store.info.block_bytes = 4096;
     rig->store.info.optimal_io_bytes = 65536;
     block_rig_start(rig);
     for (unsigned i = 0; i < sizeof(bits) / sizeof(*bits); i++)
         assert_true(offered(rig, bits[i]));
+    assert_false(offered(rig, L4VIO_F_ORDER_PLATFORM));
+    assert_false(offered(rig, L4VIO_F_IN_ORDER)); /* The rig has no slots for it. */
     assert_false(offered(rig, VIRTIO_BLK_F_RO));
     assert_false(offered(rig, VIRTIO_BLK_F_SIZE_MAX));
     assert_false(offered(rig, VIRTIO_BLK_F_GEOMETRY));
