@@ -8,6 +8,7 @@
 #define QUEUES_MAX          64u
 #define REQUESTS_PER_CLIENT 512u
 #define REQUESTS_PER_QUEUE  128u
+#define CACHE_LINE_BYTES    64u
 
 struct block_service {
     struct l4vio_block_backend backend;
@@ -35,6 +36,16 @@ static void destroy(void *self, void *instance)
     free(own);
 }
 
+/* Zeroed. From the start of a cache line: then queues have no line in common but their room to grow. */
+static void *allocate_queues(uint32_t count, size_t size)
+{
+    size_t bytes = (count * size + CACHE_LINE_BYTES - 1) / CACHE_LINE_BYTES * CACHE_LINE_BYTES;
+    void *memory = aligned_alloc(CACHE_LINE_BYTES, bytes);
+    if (memory)
+        memset(memory, 0, bytes);
+    return memory;
+}
+
 static struct instance *allocate(const struct l4vio_device_block_config *config)
 {
     struct instance *own = calloc(1, sizeof(*own));
@@ -42,8 +53,8 @@ static struct instance *allocate(const struct l4vio_device_block_config *config)
     if (!own)
         return NULL;
     size_t requests = (size_t)config->queue_count * config->requests_per_queue;
-    own->queue_states = calloc(config->queue_count, sizeof(*own->queue_states));
-    own->queues = calloc(config->queue_count, sizeof(*own->queues));
+    own->queue_states = allocate_queues(config->queue_count, sizeof(*own->queue_states));
+    own->queues = allocate_queues(config->queue_count, sizeof(*own->queues));
     own->requests = calloc(requests, sizeof(*own->requests));
     own->queue_slots =
         calloc((size_t)config->queue_count * config->queue_size_max, sizeof(*own->queue_slots));
