@@ -22,6 +22,7 @@ static const char *const format_names[formats] = {"split", "in_order", "packed",
 
 struct point {
     struct ring_shape shape;
+    const char *sweep; /* What changes from this point to the next. */
     unsigned queues;
     uint64_t touched_bytes; /* Of rings and private records, both sides. */
     struct samples ns;
@@ -65,9 +66,11 @@ static void measure(struct point *point, double seconds)
 }
 
 /* false: this format does not exist here. */
-static bool plan(struct report *report, const char *format, unsigned size, unsigned queues)
+static bool plan(struct report *report, const char *format, const char *sweep, unsigned size,
+                 unsigned queues)
 {
-    struct point point = {.shape = {.size = size, .batch = batch, .buffers = 1}, .queues = queues};
+    struct point point = {
+        .shape = {.size = size, .batch = batch, .buffers = 1}, .sweep = sweep, .queues = queues};
     struct l4vio_error error = {0, "", 0};
     struct ring_pair *pair;
     char name[ring_name_bytes];
@@ -88,10 +91,10 @@ static void plan_all(struct report *report, bool brief)
 {
     for (unsigned i = 0; i < formats; i++) {
         for (unsigned size = 16; size <= 32768; size *= brief ? 2048 : 2)
-            if (!plan(report, format_names[i], size, 1))
+            if (!plan(report, format_names[i], "size", size, 1))
                 break;
         for (unsigned queues = 1; queues <= queues_max; queues *= brief ? 64 : 2)
-            if (!plan(report, format_names[i], queue_size, queues))
+            if (!plan(report, format_names[i], "queues", queue_size, queues))
                 break;
     }
 }
@@ -112,6 +115,7 @@ static void print(struct report *report, const struct point *point)
     char name[ring_name_bytes];
     ring_features_name(&point->shape.features, name);
     report_text(report, "ring", name);
+    report_text(report, "sweep", point->sweep);
     report_number(report, "size", point->shape.size);
     report_number(report, "queues", point->queues);
     report_samples(report, "ns", &point->ns);

@@ -124,25 +124,20 @@ def memory(programs):
 
 
 def flat(programs):
-    """The dearest point against the cheapest of the same format: the worst format counts."""
-    points = [row for row in rows(programs, "ring_sizes") if row.get("ns")]
-    kinds = (
-        ("cost against queue size", [row for row in points if row["queues"] == 1]),
-        ("cost against number of queues", [row for row in points if row["size"] == 256]),
-    )
-    for name, kind in kinds:
-        worst = None
-        for ring in {row["ring"] for row in kind}:
-            of_ring = [row for row in kind if row["ring"] == ring]
-            low = min(of_ring, key=lambda row: row["ns"])
-            high = max(of_ring, key=lambda row: row["ns"])
-            if worst is None or high["ns"] / low["ns"] > worst[1]["ns"] / worst[0]["ns"]:
-                worst = (low, high)
-        if worst:
-            low, high = worst
-            axis = "queues" if "number" in name else "size"
-            yield figure(f"{name} ({high['ring']})", high["ns"], "ns", FLAT_GOAL,
-                         f"{axis} {low[axis]}, dearest {high[axis]}", low["ns"],
+    """
+    The dearest point against the cheapest of the same format, among those that fit the same cache:
+    what is left after cache effects. The worst format counts.
+    """
+    for name, axis in (("queue size", "size"), ("number of queues", "queues")):
+        groups = {}
+        for row in rows(programs, "ring_sizes", sweep=axis):
+            groups.setdefault((row["ring"], row["fits"]), []).append(row)
+        spans = [(min(group, key=lambda row: row["ns"]), max(group, key=lambda row: row["ns"]))
+                 for group in groups.values()]
+        if spans:
+            low, high = max(spans, key=lambda span: span[1]["ns"] / span[0]["ns"])
+            yield figure(f"cost against {name} ({high['ring']}, {high['fits']})", high["ns"], "ns",
+                         FLAT_GOAL, f"{axis} {low[axis]}, dearest {high[axis]}", low["ns"],
                          high["ns"] / low["ns"])
 
 

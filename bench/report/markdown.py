@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The tables of docs/performance.md, so that nothing is copied by hand."""
+import glob
+import os
+import shutil
+
 from . import goals
 from .goals import rows
 
@@ -22,8 +26,13 @@ def table(head, body):
     return "\n".join(lines)
 
 
-def section(title, text):
-    return f"### {title}\n\n{text}"
+BEGIN = "<!-- From here on written by scripts/bench --docs. -->"
+END = "<!-- Up to here written by scripts/bench --docs. -->"
+
+
+def section(title, text, *plots):
+    images = "".join(f"\n\n![{title}](performance/{plot}.svg)" for plot in plots)
+    return f"### {title}\n\n{text}{images}"
 
 
 def goal_table(results):
@@ -51,8 +60,7 @@ def ring_table(programs, **wanted):
 
 
 def flat_table(programs, axis):
-    found = [row for row in rows(programs, "ring_sizes") if row.get("ns")]
-    found = [row for row in found if (row["queues"] == 1 if axis == "size" else row["size"] == 256)]
+    found = rows(programs, "ring_sizes", sweep=axis)
     places = sorted({row[axis] for row in found})
     body = []
     for ring in dict.fromkeys(row["ring"] for row in found):
@@ -94,19 +102,35 @@ def tables(results):
     parts = [
         section("The machine", about),
         section("Goals", goal_table(results)),
-        section("Limits", limit_table(programs)),
-        section("Ring, two CPUs, polling", ring_table(programs, buffers=1, kicks="none")),
+        section("Limits", limit_table(programs), "limits"),
+        section("Ring, two CPUs, polling", ring_table(programs, buffers=1, kicks="none"),
+                "ring_batch", "ring_lines"),
         section("Ring, two CPUs, with a decision about kicks after each batch",
                 ring_table(programs, buffers=1, kicks="decided")),
         section("Ring, two CPUs, three buffers per request", ring_table(programs, buffers=3)),
         section("Ring, one thread, instructions", instruction_table(programs)),
-        section("Ring, one thread, ns per request against entries", flat_table(programs, "size")),
-        section("Ring, one thread, ns per request against queues", flat_table(programs, "queues")),
-        section("Block, one read at a time", latency_table(programs)),
-        section("Block, sequential", copy_table(programs)),
-        section("Block, against others", peer_table(programs)),
+        section("Ring, one thread, ns per request against entries", flat_table(programs, "size"),
+                "ring_sizes"),
+        section("Ring, one thread, ns per request against queues", flat_table(programs, "queues"),
+                "ring_queues"),
+        section("Block, one read at a time", latency_table(programs), "block_latency"),
+        section("Block, sequential", copy_table(programs), "block_sequential"),
+        section("Block, against others", peer_table(programs), "block_random"),
     ]
     skips = [f"- {name}: {why}" for name, why in goals.skipped(programs)]
     if skips:
         parts.append(section("Skipped", "\n".join(skips)))
     return "\n\n".join(parts)
+
+
+def write_docs(results, output, docs):
+    """Puts the tables between the two marks of performance.md, and the plots into performance/."""
+    path = os.path.join(docs, "performance.md")
+    with open(path, encoding="utf-8") as file:
+        before, rest = file.read().split(BEGIN)
+    after = rest.split(END)[1]
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f"{before}{BEGIN}\n\n{tables(results)}\n\n{END}{after}")
+    os.makedirs(os.path.join(docs, "performance"), exist_ok=True)
+    for plot in glob.glob(os.path.join(output, "*.svg")):
+        shutil.copy(plot, os.path.join(docs, "performance"))

@@ -79,8 +79,7 @@ def ring_lines(programs):
 
 
 def ring_flat(programs, axis, title, xlabel):
-    found = [row for row in rows(programs, "ring_sizes") if row.get("ns")]
-    found = [row for row in found if (row["queues"] == 1 if axis == "size" else row["size"] == 256)]
+    found = rows(programs, "ring_sizes", sweep=axis)
     if not found:
         return None
     plot = Plot(title, xlabel, "ns per request, both sides")
