@@ -53,9 +53,10 @@ __attribute__((noinline)) static int add_any(struct l4vio_queue *queue,
 }
 
 /* Writes a request of one buffer but for its word. There is a place for it, and `*id`, which then is
- * the next free one. */
+ * the next free one. `flags` is the word of a writable one without
+ * length and id. */
 static inline bool write_single(struct virtq_packed_desc *desc, struct l4vio_queue_slot *slots,
-                                uint32_t *id, const struct l4vio_request *request, uint32_t bits,
+                                uint32_t *id, const struct l4vio_request *request, uint64_t flags,
                                 uint64_t *word, bool writable)
 {
     const struct l4vio_buffer *buffer = request->buffers;
@@ -64,7 +65,9 @@ static inline bool write_single(struct virtq_packed_desc *desc, struct l4vio_que
         return false;
 
     struct l4vio_queue_slot *slot = &slots[*id];
-    *word = l4vio_packed_word(length_bytes, *id, bits | (writable ? VIRTQ_DESC_F_WRITE : 0));
+    *word = flags + ((uint64_t)*id << 32) + length_bytes;
+    if (!writable)
+        *word -= (uint64_t)PACKED_WRITE << 32;
     /* The link first: the next request waits for it. A free slot has no entries. */
     *id = slot->link;
     slot->link = *id + l4vio_slot_link(0, 1);
@@ -79,28 +82,29 @@ static inline bool write_single(struct virtq_packed_desc *desc, struct l4vio_que
  * and add_any finds out what it is. Each direction has its own copy of the code, without a branch.
  */
 static inline bool add_single(struct virtq_packed_desc *desc, struct l4vio_queue_slot *slots,
-                              uint32_t *id, const struct l4vio_request *request, uint32_t bits,
+                              uint32_t *id, const struct l4vio_request *request, uint64_t flags,
                               uint64_t *word)
 {
     uint32_t shape = packed_shape(request);
     if (shape == PACKED_ONE_WRITABLE)
-        return write_single(desc, slots, id, request, bits, word, true);
+        return write_single(desc, slots, id, request, flags, word, true);
     if (shape == PACKED_ONE_READABLE)
-        return write_single(desc, slots, id, request, bits, word, false);
+        return write_single(desc, slots, id, request, flags, word, false);
     return false;
 }
 
 /* One request: held, or written behind the one that is. */
-static inline bool add_one(struct l4vio_queue *queue, const struct l4vio_request *request)
+__attribute__((always_inline)) static inline bool add_one(struct l4vio_queue *queue,
+                                                          const struct l4vio_request *request)
 {
     const uint64_t index = queue->avail_index;
     const uint32_t at = queue->next_avail;
     struct virtq_packed_desc *desc = &packed_ring(queue)[packed_place(at)];
+    const uint64_t flags = (uint64_t)((at & PACKED_ROUND) | PACKED_WRITE) << 32;
     uint32_t id = queue->free_head;
     uint64_t word;
 
-    if (index == queue->avail_limit ||
-        !add_single(desc, queue->slots, &id, request, packed_bits(at), &word))
+    if (index == queue->avail_limit || !add_single(desc, queue->slots, &id, request, flags, &word))
         return false;
     if (index != queue->published_index)
         l4vio_store_packed(desc, word);
@@ -112,32 +116,30 @@ static inline bool add_one(struct l4vio_queue *queue, const struct l4vio_request
     return true;
 }
 
-/* As many requests of one buffer as there are, behind a held one. Not inline, so that the loop has the
- * registers for itself. */
+/* As many requests of one buffer as there are up to the end of the ring, behind a held one. Not
+ * inline, so that the loop has the registers for itself. */
 __attribute__((noinline)) static uint32_t add_run(struct l4vio_queue *queue,
                                                   const struct l4vio_request *request,
                                                   uint32_t count)
 {
-    struct virtq_packed_desc *desc = packed_ring(queue) + packed_place(queue->next_avail);
-    const struct virtq_packed_desc *const end = packed_ring(queue) + queue->size;
+    const uint32_t at = queue->next_avail;
+    struct virtq_packed_desc *const first = &packed_ring(queue)[packed_place(at)];
+    struct virtq_packed_desc *const end = first + packed_run(at, count, queue->size);
+    struct virtq_packed_desc *desc = first;
     struct l4vio_queue_slot *const slots = queue->slots;
-    uint32_t bits = packed_bits(queue->next_avail);
+    const uint64_t flags = (uint64_t)((at & PACKED_ROUND) | PACKED_WRITE) << 32;
     uint32_t id = queue->free_head;
-    uint32_t left = count;
     uint64_t word;
 
-    for (; left != 0 && add_single(desc, slots, &id, request, bits, &word); left--) {
+    for (; desc != end && add_single(desc, slots, &id, request, flags, &word); desc++) {
         l4vio_store_packed(desc, word);
         request++;
-        if (++desc == end) {
-            desc = packed_ring(queue);
-            bits ^= PACKED_BITS;
-        }
     }
+    uint32_t added = (uint32_t)(desc - first);
     queue->free_head = id;
-    queue->next_avail = (uint32_t)(desc - packed_ring(queue)) | bits << 16;
-    l4vio_advance(&queue->avail_index, count - left);
-    return count - left;
+    queue->next_avail = packed_advance(at, added, queue->size);
+    l4vio_advance(&queue->avail_index, added);
+    return added;
 }
 
 __attribute__((noinline)) static int add_many(struct l4vio_queue *queue,
@@ -152,7 +154,10 @@ __attribute__((noinline)) static int add_many(struct l4vio_queue *queue,
     uint32_t room = (uint32_t)(queue->avail_limit - queue->avail_index);
     if (count - added < room)
         room = count - added;
-    added += add_run(queue, requests + added, room);
+    uint32_t run = add_run(queue, requests + added, room);
+    if (run != room && packed_place(queue->next_avail) == 0)
+        run += add_run(queue, requests + added + run, room - run);
+    added += run;
     return added == count ? (int)count : add_any(queue, requests, added, count);
 }
 
@@ -315,9 +320,11 @@ __attribute__((noinline)) static int take_rest(struct l4vio_queue *queue,
 /* With requests that are not published: they are not the device's to complete. */
 __attribute__((noinline)) static int take_while_held(struct l4vio_queue *queue,
                                                      struct l4vio_completion *completions,
-                                                     uint32_t max, uint64_t word,
-                                                     bool order_platform)
+                                                     uint32_t max, bool order_platform)
 {
+    uint64_t word = packed_load(queue, queue->next_used, order_platform);
+    if (!packed_is_used(word, queue->next_used) || max == 0)
+        return 0;
     if (queue->published_index == queue->used_index)
         return l4vio_queue_break(queue, "used id not in flight", l4vio_packed_id(word));
 
@@ -333,13 +340,14 @@ __attribute__((noinline)) static int take_while_held(struct l4vio_queue *queue,
  * not, nothing has happened, and take_any finds out what it is, from what was read.
  */
 static inline bool take_single(struct l4vio_queue_slot *slots, uint32_t size, uint64_t word,
-                               struct l4vio_completion *completion, uint32_t *free_head)
+                               uint32_t expected, struct l4vio_completion *completion,
+                               uint32_t *free_head)
 {
     uint32_t id = l4vio_packed_id(word);
-    if (id >= size)
+    uint32_t length_bytes;
+    if (!packed_matches(word, expected, PACKED_ROUND, &length_bytes) || id >= size)
         return false;
     struct l4vio_queue_slot *slot = &slots[l4vio_masked_index(id, size)];
-    uint32_t length_bytes = packed_used_length(word);
     if (l4vio_slot_count(slot) != 1 || length_bytes > slot->writable_bytes)
         return false;
     completion->cookie = slot->u.cookie;
@@ -349,75 +357,83 @@ static inline bool take_single(struct l4vio_queue_slot *slots, uint32_t size, ui
     return true;
 }
 
-/* `word` is a used one, and `max` is not 0. */
+/* As many completions as go the straight path up to the end of the ring. */
+__attribute__((always_inline)) static inline struct packed_taken take_run(
+    struct l4vio_queue *queue, struct l4vio_completion *completions, uint32_t max,
+    bool order_platform)
+{
+    const uint32_t at = queue->next_used;
+    const uint32_t size = queue->size;
+    const struct virtq_packed_desc *const first = &packed_ring(queue)[packed_place(at)];
+    const struct virtq_packed_desc *const end = first + packed_run(at, max, size);
+    const struct virtq_packed_desc *desc = first;
+    struct l4vio_queue_slot *const slots = queue->slots;
+    uint32_t free_head = queue->free_head;
+    const uint32_t expected = at | PACKED_WRITE;
+    struct packed_taken taken = {0, false, 0};
+
+    for (; desc != end; desc++) {
+        taken.word =
+            order_platform ? l4vio_load_packed_platform(desc) : l4vio_load_packed_acquire(desc);
+        if (!take_single(slots, size, taken.word, expected, completions, &free_head))
+            break;
+        completions++;
+    }
+    queue->free_head = free_head;
+    taken.stopped = desc != end;
+    taken.count = (uint32_t)(desc - first);
+    packed_commit_used(queue, packed_advance(at, taken.count, size), taken.count, taken.count);
+    return taken;
+}
+
+/* `max` is not 0. */
 __attribute__((always_inline)) static inline int take_many(struct l4vio_queue *queue,
                                                            struct l4vio_completion *completions,
-                                                           uint32_t max, uint64_t word,
-                                                           bool order_platform)
+                                                           uint32_t max, bool order_platform)
 {
-    const struct virtq_packed_desc *const ring = packed_ring(queue);
-    const struct virtq_packed_desc *const end = ring + queue->size;
-    const struct virtq_packed_desc *desc = ring + packed_place(queue->next_used);
-    struct l4vio_queue_slot *const slots = queue->slots;
-    const uint32_t size = queue->size;
-    uint32_t round = queue->next_used & PACKED_ROUND;
-    uint32_t free_head = queue->free_head;
-    uint32_t left = max;
-    bool used = true;
-
-    while (take_single(slots, size, word, completions, &free_head)) {
-        completions++;
-        if (++desc == end) {
-            desc = ring;
-            round ^= PACKED_ROUND;
-        }
-        if (--left == 0)
-            break;
-        word = order_platform ? l4vio_load_packed_platform(desc) : l4vio_load_packed_acquire(desc);
-        used = packed_is_used(word, round);
-        if (!used)
-            break;
+    struct packed_taken taken = take_run(queue, completions, max, order_platform);
+    uint32_t count = taken.count;
+    if (!taken.stopped && count != max) {
+        taken = take_run(queue, completions + count, max - count, order_platform);
+        count += taken.count;
     }
-    uint32_t taken = max - left;
-    queue->free_head = free_head;
-    packed_commit_used(queue, (uint32_t)(desc - ring) | round, taken, taken);
-    if (left == 0 || !used)
-        return (int)taken;
-    return take_rest(queue, completions, taken, left, word, order_platform);
+    if (!taken.stopped || !packed_is_used(taken.word, queue->next_used))
+        return (int)count;
+    return take_rest(queue, completions + count, count, max - count, taken.word, order_platform);
 }
 
 __attribute__((noinline)) static int take_many_acquire(struct l4vio_queue *queue,
                                                        struct l4vio_completion *completions,
-                                                       uint32_t max, uint64_t word)
+                                                       uint32_t max)
 {
-    return take_many(queue, completions, max, word, false);
+    return take_many(queue, completions, max, false);
 }
 
 __attribute__((noinline)) static int take_many_platform(struct l4vio_queue *queue,
                                                         struct l4vio_completion *completions,
-                                                        uint32_t max, uint64_t word)
+                                                        uint32_t max)
 {
-    return take_many(queue, completions, max, word, true);
+    return take_many(queue, completions, max, true);
 }
 
 __attribute__((always_inline)) static inline int get(struct l4vio_queue *queue,
                                                      struct l4vio_completion *completions,
                                                      unsigned max, bool order_platform)
 {
+    if (packed_is_held(queue))
+        return take_while_held(queue, completions, max, order_platform);
+    if (max != 1) {
+        if (max == 0)
+            return 0;
+        return order_platform ? take_many_platform(queue, completions, max)
+                              : take_many_acquire(queue, completions, max);
+    }
     const uint32_t at = queue->next_used;
     uint64_t word = packed_load(queue, at, order_platform);
-
-    if (!packed_is_used(word, at) || max == 0)
-        return 0;
-    if (packed_is_held(queue))
-        return take_while_held(queue, completions, max, word, order_platform);
-    if (max != 1)
-        return order_platform ? take_many_platform(queue, completions, max, word)
-                              : take_many_acquire(queue, completions, max, word);
-
     uint32_t free_head = queue->free_head;
-    if (!take_single(queue->slots, queue->size, word, completions, &free_head))
-        return take_rest(queue, completions, 0, 1, word, order_platform);
+    if (!take_single(queue->slots, queue->size, word, at | PACKED_WRITE, completions, &free_head))
+        return packed_is_used(word, at) ? take_rest(queue, completions, 0, 1, word, order_platform)
+                                        : 0;
     queue->free_head = free_head;
     packed_commit_used(queue, packed_next(at, queue->size), 1, 1);
     return 1;

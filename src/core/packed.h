@@ -63,11 +63,28 @@ static inline uint32_t packed_upper(uint64_t word)
     return (uint32_t)(word >> 32);
 }
 
+/* In the upper half of a word. */
+#define PACKED_WRITE (VIRTQ_DESC_F_WRITE << 16)
+
 /* The length is there only if something was written. */
 static inline uint32_t packed_used_length(uint64_t word)
 {
-    uint32_t length_bytes = l4vio_packed_length(word);
-    return packed_upper(word) & (VIRTQ_DESC_F_WRITE << 16) ? length_bytes : 0;
+    return packed_upper(word) & PACKED_WRITE ? l4vio_packed_length(word) : 0;
+}
+
+/*
+ * Whether the upper half of a word is as expected, looking only at the bits of `mask`. `expected` has
+ * PACKED_WRITE, which is likely: then the same comparison says that the length is there.
+ */
+static inline bool packed_matches(uint64_t word, uint32_t expected, uint32_t mask,
+                                  uint32_t *length_bytes)
+{
+    uint32_t difference = packed_upper(word) ^ expected;
+    *length_bytes = l4vio_packed_length(word);
+    if ((difference & (mask | PACKED_WRITE)) == 0)
+        return true;
+    *length_bytes = 0;
+    return (difference & mask) == 0;
 }
 
 /* A position: a place in the ring, and above it the AVAIL and USED bits of the round. */
@@ -105,6 +122,20 @@ static inline bool packed_is_used(uint64_t word, uint32_t position)
 {
     return ((packed_upper(word) ^ position) & PACKED_ROUND) == 0;
 }
+
+/* How many descriptors of those there are up to the end of the ring. */
+static inline uint32_t packed_run(uint32_t position, uint32_t count, uint32_t size)
+{
+    uint32_t run = size - packed_place(position);
+    return count < run ? count : run;
+}
+
+/* What a straight path through used descriptors did. */
+struct packed_taken {
+    uint32_t count;
+    bool stopped; /* By `word`, which was read at the position that it stopped at. */
+    uint64_t word;
+};
 
 /* So many are taken, of so many entries, up to this position; the slots say the rest. */
 static inline void packed_commit_used(struct l4vio_queue *queue, uint32_t position,

@@ -45,7 +45,8 @@ __attribute__((noinline)) static int add_any(struct l4vio_queue *queue,
     return added ? (int)added : result;
 }
 
-/* Writes a request of one buffer but for its word. There is room for it. */
+/* Writes a request of one buffer but for its word. There is room for it. `id_and_flags` is the word of
+ * a writable one without its length. */
 static inline bool write_single(struct virtq_packed_desc *desc, struct l4vio_queue_slot *slot,
                                 const struct l4vio_request *request, uint64_t id_and_flags,
                                 uint64_t *word, bool writable)
@@ -55,9 +56,10 @@ static inline bool write_single(struct virtq_packed_desc *desc, struct l4vio_que
     if (length_bytes == 0)
         return false;
 
-    *word = id_and_flags | length_bytes;
-    if (writable)
-        *word |= l4vio_packed_word(0, 0, VIRTQ_DESC_F_WRITE);
+    /* Sums are one instruction where bits put together would be two. */
+    *word = id_and_flags + length_bytes;
+    if (!writable)
+        *word -= (uint64_t)PACKED_WRITE << 32;
     l4vio_store64(&desc->addr, buffer->address);
     slot->u.cookie = request->cookie;
     slot->writable_bytes = writable ? length_bytes : 0;
@@ -82,15 +84,16 @@ static inline bool add_single(struct virtq_packed_desc *desc, struct l4vio_queue
 }
 
 /* One request: held, or written behind the one that is. */
-static inline bool add_one(struct l4vio_queue *queue, const struct l4vio_request *request)
+__attribute__((always_inline)) static inline bool add_one(struct l4vio_queue *queue,
+                                                          const struct l4vio_request *request)
 {
     const uint64_t index = queue->avail_index;
     const uint32_t at = queue->next_avail;
     struct virtq_packed_desc *desc = &packed_ring(queue)[packed_place(at)];
     uint64_t word;
 
-    if (index == queue->avail_limit ||
-        !add_single(desc, &queue->slots[packed_place(at)], request, (uint64_t)at << 32, &word))
+    if (index == queue->avail_limit || !add_single(desc, &queue->slots[packed_place(at)], request,
+                                                   (uint64_t)(at | PACKED_WRITE) << 32, &word))
         return false;
     if (index != queue->published_index)
         l4vio_store_packed(desc, word);
@@ -106,25 +109,23 @@ static inline uint32_t add_run(struct l4vio_queue *queue, const struct l4vio_req
                                uint32_t count)
 {
     const uint32_t at = queue->next_avail;
-    struct virtq_packed_desc *desc = &packed_ring(queue)[packed_place(at)];
+    struct virtq_packed_desc *const first = &packed_ring(queue)[packed_place(at)];
+    struct virtq_packed_desc *const end = first + packed_run(at, count, queue->size);
+    struct virtq_packed_desc *desc = first;
     struct l4vio_queue_slot *slot = &queue->slots[packed_place(at)];
-    uint64_t id_and_flags = (uint64_t)at << 32;
-    uint32_t run = queue->size - packed_place(at);
-    if (count < run)
-        run = count;
-    uint32_t left = run;
+    uint64_t id_and_flags = (uint64_t)(at | PACKED_WRITE) << 32;
     uint64_t word;
 
-    for (; left != 0 && add_single(desc, slot, request, id_and_flags, &word); left--) {
+    for (; desc != end && add_single(desc, slot, request, id_and_flags, &word); desc++) {
         l4vio_store_packed(desc, word);
-        desc++;
         slot++;
         request++;
         id_and_flags += UINT64_C(1) << 32;
     }
-    queue->next_avail = packed_advance(at, run - left, queue->size);
-    l4vio_advance(&queue->avail_index, run - left);
-    return run - left;
+    uint32_t added = (uint32_t)(desc - first);
+    queue->next_avail = packed_advance(at, added, queue->size);
+    l4vio_advance(&queue->avail_index, added);
+    return added;
 }
 
 __attribute__((noinline)) static int add_many(struct l4vio_queue *queue,
@@ -265,6 +266,27 @@ static inline uint32_t take_known(struct l4vio_queue *queue, struct l4vio_comple
     return taken;
 }
 
+/*
+ * The used descriptor of the next request alone, of any number of entries. Returns whether it is that,
+ * and as it should be; if not, nothing has happened.
+ */
+static inline bool take_next(struct l4vio_queue *queue, struct l4vio_completion *completion,
+                             uint64_t word, bool descriptor_level)
+{
+    const uint32_t at = queue->next_used;
+    const uint32_t head = packed_place(at);
+    const struct l4vio_queue_slot *slot = &queue->slots[head];
+    uint32_t entries = l4vio_slot_count(slot);
+    uint32_t length_bytes = packed_used_length(word);
+    if (l4vio_packed_id(word) != head || queue->published_index == queue->used_index ||
+        entries == 0 || length_bytes > slot->writable_bytes)
+        return false;
+    completion->length_bytes = length_bytes;
+    completion->cookie = take_out(queue, head, descriptor_level);
+    packed_commit_used(queue, packed_advance(at, entries, queue->size), entries, 1);
+    return true;
+}
+
 /* Everything but the straight path; `word` is what is at the place of the next completion, if nothing
  * is known of it. */
 __attribute__((always_inline)) static inline int take_any(struct l4vio_queue *queue,
@@ -275,7 +297,15 @@ __attribute__((always_inline)) static inline int take_any(struct l4vio_queue *qu
 {
     while (taken < max) {
         if (queue->in_order_end == 0) {
-            if (!packed_is_used(word, queue->next_used) || learn(queue, word) < 0)
+            if (!packed_is_used(word, queue->next_used))
+                break;
+            if (take_next(queue, completions + taken, word, descriptor_level)) {
+                taken++;
+                if (taken < max)
+                    word = packed_load(queue, queue->next_used, order_platform);
+                continue;
+            }
+            if (learn(queue, word) < 0)
                 break;
         }
         taken += take_known(queue, completions + taken, max - taken, descriptor_level);
@@ -299,9 +329,9 @@ __attribute__((noinline)) static int take_rest(struct l4vio_queue *queue,
 static inline bool take_single(struct l4vio_queue_slot *slot, uint64_t word, uint32_t expected,
                                struct l4vio_completion *completion)
 {
-    if (((packed_upper(word) ^ expected) & (PACKED_ROUND | UINT16_MAX)) != 0)
+    uint32_t length_bytes;
+    if (!packed_matches(word, expected, PACKED_ROUND | UINT16_MAX, &length_bytes))
         return false;
-    uint32_t length_bytes = packed_used_length(word);
     if (slot->link != l4vio_slot_link(0, 1) || length_bytes > slot->writable_bytes)
         return false;
     completion->cookie = slot->u.cookie;
@@ -310,44 +340,33 @@ static inline bool take_single(struct l4vio_queue_slot *slot, uint64_t word, uin
     return true;
 }
 
-/* What the straight path did. */
-struct run {
-    uint32_t taken;
-    bool stopped; /* By `word`, which was read at the position that it stopped at. */
-    uint64_t word;
-};
-
 /* As many completions as go the straight path up to the end of the ring. */
-static inline struct run take_run(struct l4vio_queue *queue, struct l4vio_completion *completions,
-                                  uint32_t max, bool order_platform)
+__attribute__((always_inline)) static inline struct packed_taken take_run(
+    struct l4vio_queue *queue, struct l4vio_completion *completions, uint32_t max,
+    bool order_platform)
 {
     const uint64_t in_flight = queue->published_index - queue->used_index;
     const uint32_t at = queue->next_used;
-    const struct virtq_packed_desc *desc = &packed_ring(queue)[packed_place(at)];
+    const struct virtq_packed_desc *const first = &packed_ring(queue)[packed_place(at)];
+    const struct virtq_packed_desc *desc = first;
     struct l4vio_queue_slot *slot = &queue->slots[packed_place(at)];
-    uint32_t count = queue->size - packed_place(at);
-    if (max < count)
-        count = max;
-    if (in_flight < count)
-        count = (uint32_t)in_flight;
-    struct run run = {0, false, 0};
-    uint32_t expected = at;
-    uint32_t left = count;
+    uint32_t count = packed_run(at, in_flight < max ? (uint32_t)in_flight : max, queue->size);
+    const struct virtq_packed_desc *const end = first + count;
+    struct packed_taken taken = {0, false, 0};
+    uint32_t expected = at | PACKED_WRITE;
 
-    for (; left != 0; left--) {
-        run.word =
+    for (; desc != end; desc++, slot++, expected++) {
+        taken.word =
             order_platform ? l4vio_load_packed_platform(desc) : l4vio_load_packed_acquire(desc);
-        if (!take_single(slot, run.word, expected, completions))
+        if (!take_single(slot, taken.word, expected, completions))
             break;
         completions++;
-        desc++;
-        slot++;
-        expected++;
     }
-    run.stopped = left != 0;
-    run.taken = count - left;
-    packed_commit_used(queue, packed_advance(at, run.taken, queue->size), run.taken, run.taken);
-    return run;
+    taken.stopped = desc != end;
+    taken.count = (uint32_t)(desc - first);
+    packed_commit_used(queue, packed_advance(at, taken.count, queue->size), taken.count,
+                       taken.count);
+    return taken;
 }
 
 /* `max` is not 0. */
@@ -355,19 +374,19 @@ __attribute__((always_inline)) static inline int take_many(struct l4vio_queue *q
                                                            struct l4vio_completion *completions,
                                                            uint32_t max, bool order_platform)
 {
-    struct run run = take_run(queue, completions, max, order_platform);
-    uint32_t taken = run.taken;
-    if (!run.stopped && taken != max && packed_place(queue->next_used) == 0) {
-        run = take_run(queue, completions + taken, max - taken, order_platform);
-        taken += run.taken;
+    struct packed_taken taken = take_run(queue, completions, max, order_platform);
+    uint32_t count = taken.count;
+    if (!taken.stopped && count != max && packed_place(queue->next_used) == 0) {
+        taken = take_run(queue, completions + count, max - count, order_platform);
+        count += taken.count;
     }
-    if (taken == max)
-        return (int)taken;
-    if (!run.stopped)
-        run.word = packed_load(queue, queue->next_used, order_platform);
-    if (!packed_is_used(run.word, queue->next_used))
-        return (int)taken;
-    return take_rest(queue, completions, taken, max, run.word, order_platform);
+    if (count == max)
+        return (int)count;
+    if (!taken.stopped)
+        taken.word = packed_load(queue, queue->next_used, order_platform);
+    if (!packed_is_used(taken.word, queue->next_used))
+        return (int)count;
+    return take_rest(queue, completions, count, max, taken.word, order_platform);
 }
 
 __attribute__((noinline)) static int take_many_acquire(struct l4vio_queue *queue,
@@ -399,7 +418,7 @@ __attribute__((always_inline)) static inline int get(struct l4vio_queue *queue,
     const uint32_t at = queue->next_used;
     uint64_t word = packed_load(queue, at, order_platform);
     if (queue->published_index == queue->used_index ||
-        !take_single(&queue->slots[packed_place(at)], word, at, completions))
+        !take_single(&queue->slots[packed_place(at)], word, at | PACKED_WRITE, completions))
         return packed_is_used(word, at) ? take_rest(queue, completions, 0, 1, word, order_platform)
                                         : 0;
     packed_commit_used(queue, packed_next(at, queue->size), 1, 1);

@@ -47,46 +47,85 @@ static void undo(const struct l4vio_queue *queue, uint32_t first, uint32_t end)
     }
 }
 
-/* At least one buffer. Less than 0 if the request is not valid: then `*position` is where it ended. */
+/* Where the writing of a list has come to. */
+struct cursor {
+    struct virtq_packed_desc *ring;
+    uint32_t size;
+    uint32_t position;
+    uint32_t id_and_next; /* Of all of its descriptors: the id, and above it the flag NEXT. */
+    uint32_t last;        /* Position of the descriptor written last. */
+    uint64_t word;        /* Its word. */
+    uint64_t total_bytes;
+};
+
+/* Everything of a descriptor but its word. Returns false if the buffer is empty. */
+static inline bool begin(struct cursor *at, const struct l4vio_buffer *buffer, uint32_t flags)
+{
+    const uint32_t position = at->position;
+    const uint32_t length_bytes = buffer->length_bytes;
+    if (length_bytes == 0)
+        return false;
+    uint32_t upper = (position & PACKED_ROUND) + at->id_and_next + flags;
+    at->word = ((uint64_t)upper << 32) + length_bytes;
+    at->total_bytes += length_bytes;
+    at->last = position;
+    at->position = packed_next(position, at->size);
+    l4vio_store64(&at->ring[packed_place(position)].addr, buffer->address);
+    return true;
+}
+
+static inline void write_word(const struct cursor *at)
+{
+    l4vio_store_packed(&at->ring[packed_place(at->last)], at->word);
+}
+
+/* Up to `end`. Returns false if there is an empty one. */
+static inline bool write_run(struct cursor *at, const struct l4vio_buffer *buffer,
+                             const struct l4vio_buffer *end, uint32_t flags)
+{
+    for (; buffer != end; buffer++) {
+        if (!begin(at, buffer, flags))
+            return false;
+        write_word(at);
+    }
+    return true;
+}
+
+/*
+ * At least one buffer. The sum over the writable ones, or less than 0 if the request is not valid; then
+ * `*position` is where it ended. The first descriptor's word is not written.
+ */
 static int64_t write_buffers(const struct l4vio_queue *queue, const struct l4vio_request *request,
                              uint32_t id, uint32_t *position, uint64_t *first)
 {
-    struct virtq_packed_desc *const ring = packed_ring(queue);
-    const struct l4vio_buffer *buffer = request->buffers;
-    const struct l4vio_buffer *const writable = buffer + request->readable;
-    const struct l4vio_buffer *const last = writable + request->writable - 1;
-    const uint32_t size = queue->size;
-    uint64_t total_bytes = 0;
+    const struct l4vio_buffer *const buffers = request->buffers;
+    const struct l4vio_buffer *const writable = buffers + request->readable;
+    const struct l4vio_buffer *const end = writable + request->writable;
+    struct cursor at = {.ring = packed_ring(queue),
+                        .size = queue->size,
+                        .position = *position,
+                        .id_and_next = id | VIRTQ_DESC_F_NEXT << 16};
     uint64_t readable_bytes = 0;
-    bool is_first = true;
 
-    for (;; buffer++) {
-        const uint32_t at = *position;
-        uint32_t flags = packed_bits(at) | VIRTQ_DESC_F_NEXT;
-        uint32_t length_bytes = buffer->length_bytes;
-        if (length_bytes == 0)
-            return -1;
-        total_bytes += length_bytes;
-        if (buffer >= writable)
-            flags |= VIRTQ_DESC_F_WRITE;
-        else
-            readable_bytes = total_bytes;
-        if (buffer == last)
-            flags -= VIRTQ_DESC_F_NEXT;
-
-        struct virtq_packed_desc *desc = &ring[packed_place(at)];
-        uint64_t word = l4vio_packed_word(length_bytes, id, flags);
-        l4vio_store64(&desc->addr, buffer->address);
-        if (is_first)
-            *first = word;
-        else
-            l4vio_store_packed(desc, word);
-        is_first = false;
-        *position = packed_next(at, size);
-        if (buffer == last)
-            break;
+    bool good = begin(&at, buffers, buffers == writable ? PACKED_WRITE : 0);
+    *first = at.word;
+    if (good && buffers != writable) {
+        good = write_run(&at, buffers + 1, writable, 0);
+        readable_bytes = at.total_bytes;
     }
-    return total_bytes >> 32 ? -1 : (int64_t)(total_bytes - readable_bytes);
+    if (good)
+        good = write_run(&at, buffers == writable ? buffers + 1 : writable, end, PACKED_WRITE);
+    *position = at.position;
+    if (!good || at.total_bytes >> 32)
+        return -1;
+
+    /* The last has no NEXT. */
+    at.word -= (uint64_t)VIRTQ_DESC_F_NEXT << 48;
+    if (end - buffers == 1)
+        *first = at.word;
+    else
+        write_word(&at);
+    return (int64_t)(at.total_bytes - readable_bytes);
 }
 
 /* In a table, of which the descriptor in the ring tells. */
