@@ -167,7 +167,7 @@ struct l4vio_queue {
     uint64_t used_index;      /**< Handed back. */
     uint32_t extra_entries;   /**< Entries in flight above one per request. */
     /* Packed: a place in the ring in the lower half, and in the upper one the AVAIL and USED bits of the
-     * round that it is in: so it is the upper half of a descriptor, if its id is its place. */
+     * round that it is in. */
     uint32_t next_avail;    /**< Of the next descriptor to write. */
     uint32_t next_used;     /**< Of the next descriptor to be used. */
     uint64_t avail_limit;   /**< Packed: avail_index of a full queue. */

@@ -60,7 +60,7 @@ static inline bool write_single(struct virtq_packed_desc *desc, struct l4vio_que
                                 uint64_t *word, bool writable)
 {
     const struct l4vio_buffer *buffer = request->buffers;
-    uint32_t length_bytes = buffer->length_bytes;
+    uint64_t length_bytes = buffer->length_bytes;
     if (length_bytes == 0)
         return false;
 
@@ -73,7 +73,7 @@ static inline bool write_single(struct virtq_packed_desc *desc, struct l4vio_que
     slot->link = *id + l4vio_slot_link(0, 1);
     l4vio_store64(&desc->addr, buffer->address);
     slot->u.cookie = request->cookie;
-    slot->writable_bytes = writable ? length_bytes : 0;
+    slot->writable_bytes = writable ? (uint32_t)length_bytes : 0;
     return true;
 }
 
@@ -100,7 +100,7 @@ __attribute__((always_inline)) static inline bool add_one(struct l4vio_queue *qu
     const uint64_t index = queue->avail_index;
     const uint32_t at = queue->next_avail;
     struct virtq_packed_desc *desc = &packed_ring(queue)[packed_place(at)];
-    const uint64_t flags = (uint64_t)((at & PACKED_ROUND) | PACKED_WRITE) << 32;
+    const uint64_t flags = (uint64_t)(at & (PACKED_ROUND | PACKED_WRITE)) << 32;
     uint32_t id = queue->free_head;
     uint64_t word;
 
@@ -127,7 +127,7 @@ __attribute__((noinline)) static uint32_t add_run(struct l4vio_queue *queue,
     struct virtq_packed_desc *const end = first + packed_run(at, count, queue->size);
     struct virtq_packed_desc *desc = first;
     struct l4vio_queue_slot *const slots = queue->slots;
-    const uint64_t flags = (uint64_t)((at & PACKED_ROUND) | PACKED_WRITE) << 32;
+    const uint64_t flags = (uint64_t)(at & (PACKED_ROUND | PACKED_WRITE)) << 32;
     uint32_t id = queue->free_head;
     uint64_t word;
 
@@ -340,12 +340,12 @@ __attribute__((noinline)) static int take_while_held(struct l4vio_queue *queue,
  * not, nothing has happened, and take_any finds out what it is, from what was read.
  */
 static inline bool take_single(struct l4vio_queue_slot *slots, uint32_t size, uint64_t word,
-                               uint32_t expected, struct l4vio_completion *completion,
+                               uint32_t position, struct l4vio_completion *completion,
                                uint32_t *free_head)
 {
     uint32_t id = l4vio_packed_id(word);
     uint32_t length_bytes;
-    if (!packed_matches(word, expected, PACKED_ROUND, &length_bytes) || id >= size)
+    if (!packed_matches(word, position, PACKED_ROUND, &length_bytes) || id >= size)
         return false;
     struct l4vio_queue_slot *slot = &slots[l4vio_masked_index(id, size)];
     if (l4vio_slot_count(slot) != 1 || length_bytes > slot->writable_bytes)
@@ -369,13 +369,12 @@ __attribute__((always_inline)) static inline struct packed_taken take_run(
     const struct virtq_packed_desc *desc = first;
     struct l4vio_queue_slot *const slots = queue->slots;
     uint32_t free_head = queue->free_head;
-    const uint32_t expected = at | PACKED_WRITE;
     struct packed_taken taken = {0, false, 0};
 
     for (; desc != end; desc++) {
         taken.word =
             order_platform ? l4vio_load_packed_platform(desc) : l4vio_load_packed_acquire(desc);
-        if (!take_single(slots, size, taken.word, expected, completions, &free_head))
+        if (!take_single(slots, size, taken.word, at, completions, &free_head))
             break;
         completions++;
     }
@@ -431,9 +430,8 @@ __attribute__((always_inline)) static inline int get(struct l4vio_queue *queue,
     const uint32_t at = queue->next_used;
     uint64_t word = packed_load(queue, at, order_platform);
     uint32_t free_head = queue->free_head;
-    if (!take_single(queue->slots, queue->size, word, at | PACKED_WRITE, completions, &free_head))
-        return packed_is_used(word, at) ? take_rest(queue, completions, 0, 1, word, order_platform)
-                                        : 0;
+    if (!take_single(queue->slots, queue->size, word, at, completions, &free_head))
+        return take_rest(queue, completions, 0, 1, word, order_platform);
     queue->free_head = free_head;
     packed_commit_used(queue, packed_next(at, queue->size), 1, 1);
     return 1;

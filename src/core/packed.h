@@ -73,13 +73,13 @@ static inline uint32_t packed_used_length(uint64_t word)
 }
 
 /*
- * Whether the upper half of a word is as expected, looking only at the bits of `mask`. `expected` has
- * PACKED_WRITE, which is likely: then the same comparison says that the length is there.
+ * Whether the upper half of a word is as that of a position, looking only at the bits of `mask`. The WRITE
+ * bit is likely to be there, as in the position: then the same comparison says that the length is.
  */
-static inline bool packed_matches(uint64_t word, uint32_t expected, uint32_t mask,
+static inline bool packed_matches(uint64_t word, uint32_t position, uint32_t mask,
                                   uint32_t *length_bytes)
 {
-    uint32_t difference = packed_upper(word) ^ expected;
+    uint32_t difference = packed_upper(word) ^ position;
     *length_bytes = l4vio_packed_length(word);
     if ((difference & (mask | PACKED_WRITE)) == 0)
         return true;
@@ -87,14 +87,17 @@ static inline bool packed_matches(uint64_t word, uint32_t expected, uint32_t mas
     return (difference & mask) == 0;
 }
 
-/* A position: a place in the ring, and above it the AVAIL and USED bits of the round. */
+/*
+ * A position: a place in the ring, and above it the AVAIL and USED bits of the round, with the WRITE bit,
+ * which is always set: so it is the upper half of the word of a writable descriptor whose id is its place.
+ */
 static inline uint32_t packed_place(uint32_t position)
 {
     return position & UINT16_MAX;
 }
 static inline uint32_t packed_bits(uint32_t position)
 {
-    return position >> 16;
+    return (position >> 16) & PACKED_BITS;
 }
 #define PACKED_ROUND (PACKED_BITS << 16)
 

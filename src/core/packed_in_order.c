@@ -52,7 +52,7 @@ static inline bool write_single(struct virtq_packed_desc *desc, struct l4vio_que
                                 uint64_t *word, bool writable)
 {
     const struct l4vio_buffer *buffer = request->buffers;
-    uint32_t length_bytes = buffer->length_bytes;
+    uint64_t length_bytes = buffer->length_bytes;
     if (length_bytes == 0)
         return false;
 
@@ -62,7 +62,7 @@ static inline bool write_single(struct virtq_packed_desc *desc, struct l4vio_que
         *word -= (uint64_t)PACKED_WRITE << 32;
     l4vio_store64(&desc->addr, buffer->address);
     slot->u.cookie = request->cookie;
-    slot->writable_bytes = writable ? length_bytes : 0;
+    slot->writable_bytes = writable ? (uint32_t)length_bytes : 0;
     slot->link = l4vio_slot_link(0, 1);
     return true;
 }
@@ -92,8 +92,8 @@ __attribute__((always_inline)) static inline bool add_one(struct l4vio_queue *qu
     struct virtq_packed_desc *desc = &packed_ring(queue)[packed_place(at)];
     uint64_t word;
 
-    if (index == queue->avail_limit || !add_single(desc, &queue->slots[packed_place(at)], request,
-                                                   (uint64_t)(at | PACKED_WRITE) << 32, &word))
+    if (index == queue->avail_limit ||
+        !add_single(desc, &queue->slots[packed_place(at)], request, (uint64_t)at << 32, &word))
         return false;
     if (index != queue->published_index)
         l4vio_store_packed(desc, word);
@@ -113,7 +113,7 @@ static inline uint32_t add_run(struct l4vio_queue *queue, const struct l4vio_req
     struct virtq_packed_desc *const end = first + packed_run(at, count, queue->size);
     struct virtq_packed_desc *desc = first;
     struct l4vio_queue_slot *slot = &queue->slots[packed_place(at)];
-    uint64_t id_and_flags = (uint64_t)(at | PACKED_WRITE) << 32;
+    uint64_t id_and_flags = (uint64_t)at << 32;
     uint64_t word;
 
     for (; desc != end && add_single(desc, slot, request, id_and_flags, &word); desc++) {
@@ -353,7 +353,7 @@ __attribute__((always_inline)) static inline struct packed_taken take_run(
     uint32_t count = packed_run(at, in_flight < max ? (uint32_t)in_flight : max, queue->size);
     const struct virtq_packed_desc *const end = first + count;
     struct packed_taken taken = {0, false, 0};
-    uint32_t expected = at | PACKED_WRITE;
+    uint32_t expected = at;
 
     for (; desc != end; desc++, slot++, expected++) {
         taken.word =
@@ -418,9 +418,8 @@ __attribute__((always_inline)) static inline int get(struct l4vio_queue *queue,
     const uint32_t at = queue->next_used;
     uint64_t word = packed_load(queue, at, order_platform);
     if (queue->published_index == queue->used_index ||
-        !take_single(&queue->slots[packed_place(at)], word, at | PACKED_WRITE, completions))
-        return packed_is_used(word, at) ? take_rest(queue, completions, 0, 1, word, order_platform)
-                                        : 0;
+        !take_single(&queue->slots[packed_place(at)], word, at, completions))
+        return take_rest(queue, completions, 0, 1, word, order_platform);
     packed_commit_used(queue, packed_next(at, queue->size), 1, 1);
     return 1;
 }

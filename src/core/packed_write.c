@@ -26,8 +26,8 @@ void l4vio_packed_initialize(struct l4vio_queue *queue)
     }
     queue->free_head = 0;
     /* All four wrap counters start as 1. */
-    queue->next_avail = VIRTQ_PACKED_DESC_F_AVAIL << 16;
-    queue->next_used = PACKED_ROUND;
+    queue->next_avail = (VIRTQ_PACKED_DESC_F_AVAIL << 16) | PACKED_WRITE;
+    queue->next_used = PACKED_ROUND | PACKED_WRITE;
     queue->kick_place = UINT16_C(1) << VIRTQ_EVENT_WRAP_SHIFT;
     queue->avail_limit = queue->size;
     queue->in_order_end = 0;
