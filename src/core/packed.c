@@ -93,23 +93,28 @@ static inline bool add_single(struct virtq_packed_desc *desc, struct l4vio_queue
     return false;
 }
 
-/* One request: held, or written behind the one that is. */
+/* One request: written behind the one that is held, or held. Each way has its own copy of the code, so
+ * that few registers are needed, and none has to be saved. */
 __attribute__((always_inline)) static inline bool add_one(struct l4vio_queue *queue,
                                                           const struct l4vio_request *request)
 {
-    const uint64_t index = queue->avail_index;
     const uint32_t at = queue->next_avail;
     struct virtq_packed_desc *desc = &packed_ring(queue)[packed_place(at)];
     const uint64_t flags = (uint64_t)(at & (PACKED_ROUND | PACKED_WRITE)) << 32;
     uint32_t id = queue->free_head;
     uint64_t word;
 
-    if (index == queue->avail_limit || !add_single(desc, queue->slots, &id, request, flags, &word))
+    if (queue->avail_index == queue->avail_limit)
         return false;
-    if (index != queue->published_index)
+    if (packed_is_held(queue)) {
+        if (!add_single(desc, queue->slots, &id, request, flags, &word))
+            return false;
         l4vio_store_packed(desc, word);
-    else
+    } else {
+        if (!add_single(desc, queue->slots, &id, request, flags, &word))
+            return false;
         packed_hold(queue, packed_place(at), word);
+    }
     queue->free_head = id;
     queue->next_avail = packed_next(at, queue->size);
     l4vio_advance(&queue->avail_index, 1);

@@ -83,22 +83,27 @@ static inline bool add_single(struct virtq_packed_desc *desc, struct l4vio_queue
     return false;
 }
 
-/* One request: held, or written behind the one that is. */
+/* One request: written behind the one that is held, or held. Each way has its own copy of the code, so
+ * that few registers are needed, and none has to be saved. */
 __attribute__((always_inline)) static inline bool add_one(struct l4vio_queue *queue,
                                                           const struct l4vio_request *request)
 {
-    const uint64_t index = queue->avail_index;
     const uint32_t at = queue->next_avail;
     struct virtq_packed_desc *desc = &packed_ring(queue)[packed_place(at)];
     uint64_t word;
 
-    if (index == queue->avail_limit ||
-        !add_single(desc, &queue->slots[packed_place(at)], request, (uint64_t)at << 32, &word))
+    if (queue->avail_index == queue->avail_limit)
         return false;
-    if (index != queue->published_index)
+    struct l4vio_queue_slot *slot = &queue->slots[packed_place(at)];
+    if (packed_is_held(queue)) {
+        if (!add_single(desc, slot, request, (uint64_t)at << 32, &word))
+            return false;
         l4vio_store_packed(desc, word);
-    else
+    } else {
+        if (!add_single(desc, slot, request, (uint64_t)at << 32, &word))
+            return false;
         packed_hold(queue, packed_place(at), word);
+    }
     queue->next_avail = packed_next(at, queue->size);
     l4vio_advance(&queue->avail_index, 1);
     return true;
