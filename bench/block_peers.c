@@ -160,12 +160,13 @@ static double memcpy_per_s(const struct peer_load *load)
     pin_to_cpu(bench.options.cpus[0]);
     if (!load->sequential)
         return 1e9 / copy_4k_ns(store_bytes, bench.options.seconds / 2);
+    unsigned blocks = store_bytes / load->block_bytes;
     uint64_t start = now_ns();
     for (size_t at = 0; at < store_bytes; at += load->block_bytes) {
         memcpy(to, from + at, load->block_bytes);
         keep(to);
     }
-    return 1e9 * (store_bytes / load->block_bytes) / (double)(now_ns() - start);
+    return 1e9 * blocks / (double)(now_ns() - start);
 }
 
 static double nbd_per_s(enum who who, const struct peer_load *load)
