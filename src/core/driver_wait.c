@@ -16,6 +16,7 @@ struct look {
     struct l4vio_queue *const *queues;
     unsigned count;
     bool kept_too;
+    bool all; /* To be woken once everything in flight is used. */
 };
 
 static bool has_kept(const struct l4vio_queue *queue)
@@ -44,7 +45,8 @@ static int arm(const struct look *at)
 {
     int found = -1;
     for (unsigned i = 0; i < at->count; i++) {
-        if (l4vio_queue_arm(at->queues[i]) && found < 0)
+        unsigned completions = at->all ? l4vio_queue_in_flight(at->queues[i]) : 1;
+        if (l4vio_queue_arm_after(at->queues[i], completions) && found < 0)
             found = (int)i;
     }
     return found;
@@ -180,15 +182,21 @@ int l4vio_driver_wait_any(struct l4vio_driver *driver, struct l4vio_queue *const
     return wait_for(driver, &at, deadline_ns);
 }
 
-/* Waits for one queue; a broken one has nothing to take. */
+/* A broken queue has nothing to take. */
+static int wait_at(struct l4vio_driver *driver, const struct look *at, uint64_t deadline_ns)
+{
+    const struct l4vio_queue *queue = at->queues[0];
+    int result = wait_for(driver, at, deadline_ns);
+    if (result < 0)
+        return result;
+    return queue->broken && !(at->kept_too && has_kept(queue)) ? queue->broken : L4VIO_OK;
+}
+
 static int wait_one(struct l4vio_driver *driver, struct l4vio_queue *queue, bool kept_too,
                     uint64_t deadline_ns)
 {
     struct look at = {.queues = &queue, .count = 1, .kept_too = kept_too};
-    int result = wait_for(driver, &at, deadline_ns);
-    if (result < 0)
-        return result;
-    return queue->broken && !(kept_too && has_kept(queue)) ? queue->broken : L4VIO_OK;
+    return wait_at(driver, &at, deadline_ns);
 }
 
 int l4vio_driver_wait_used(struct l4vio_driver *driver, struct l4vio_queue *queue,
@@ -255,6 +263,8 @@ int l4vio_driver_drain(struct l4vio_driver *driver, struct l4vio_queue *queue,
                        void *context, uint64_t deadline_ns)
 {
     struct l4vio_completion completions[DRAIN_BATCH];
+    /* One interrupt, at the end. What the device is still at when the deadline passes stays there. */
+    struct look at = {.queues = &queue, .count = 1, .kept_too = true, .all = true};
     l4vio_queue_publish(queue);
     int result = l4vio_driver_notify(driver, queue);
     /* Even if the device cannot be told: what it has used already is there to be taken. */
@@ -267,7 +277,7 @@ int l4vio_driver_drain(struct l4vio_driver *driver, struct l4vio_queue *queue,
         if (l4vio_queue_in_flight(queue) == 0)
             return L4VIO_OK;
         if (taken == 0 && result == L4VIO_OK)
-            result = wait_one(driver, queue, true, deadline_ns);
+            result = wait_at(driver, &at, deadline_ns);
         else if (taken == 0)
             return result;
     }

@@ -220,6 +220,7 @@ void loopback_queue_init(struct loopback_device *self, struct loopback_queue *qu
                                         .desc_address = address + layout.desc_offset,
                                         .avail_address = address + layout.avail_offset,
                                         .used_address = address + layout.used_offset,
+                                        .features = self->driver.accepted,
                                         .slots = queue->slots,
                                         .descriptors = descriptors ? queue->descriptors : NULL,
                                         .driver_notify_index = driver_notify_index};

@@ -430,6 +430,40 @@ static void drain_hands_completions_over(void **state)
     loopback_device_stop(device);
 }
 
+static uint64_t interrupts_of_a_drain(bool event_idx)
+{
+    struct loopback_device *device = loopback_device_new();
+    struct loopback_queue queue;
+    unsigned count = 0;
+    if (event_idx) {
+        l4vio_features_set(&device->offered, L4VIO_F_EVENT_IDX);
+        l4vio_features_set(&device->config.allowed, L4VIO_F_EVENT_IDX);
+    }
+    loopback_device_connect(device);
+    assert_int_equal(l4vio_driver_negotiate(&device->driver, NULL), L4VIO_OK);
+    assert_int_equal(l4vio_driver_feature_negotiated(&device->driver, L4VIO_F_EVENT_IDX),
+                     event_idx);
+    loopback_queue_attach(device, &queue, 0, false);
+    assert_int_equal(l4vio_driver_acknowledge(&device->driver, NULL), L4VIO_OK);
+    device->quota = 1;
+    while (loopback_queue_add(&queue, 16, &count) == 1)
+        continue;
+    assert_int_equal(
+        l4vio_driver_drain(&device->driver, &queue.queue, count_completion, &count, L4VIO_FOREVER),
+        L4VIO_OK);
+    assert_int_equal(count, 8);
+    uint64_t sent = l4vio_device_queue(&device->device, 0)->counters.notifications_sent;
+    loopback_device_stop(device);
+    return sent;
+}
+
+static void draining_asks_for_one_interrupt(void **state)
+{
+    (void)state;
+    assert_int_equal(interrupts_of_a_drain(false), 8);
+    assert_int_equal(interrupts_of_a_drain(true), 1);
+}
+
 static void not_live_is_an_error(void **state)
 {
     struct loopback_device *device = loopback_device_new();
@@ -462,6 +496,7 @@ int main(void)
         cmocka_unit_test(what_spinning_finds_is_learnt),
         cmocka_unit_test(room_by_completions),
         cmocka_unit_test(drain_hands_completions_over),
+        cmocka_unit_test(draining_asks_for_one_interrupt),
         cmocka_unit_test(not_live_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
