@@ -12,7 +12,7 @@
  * list. Before a completion is taken while there are such requests, they are made to look as if not in
  * flight (hide_held), until they are published.
  */
-#include "core/packed.h"
+#include "core/packed_lists.h"
 
 /* In the upper half of a slot's link, above the number of entries. 32768 of them are never hidden. */
 #define HIDDEN UINT32_C(0x8000)
@@ -31,7 +31,12 @@ __attribute__((noinline)) static int add_any(struct l4vio_queue *queue,
 {
     int result = L4VIO_OK;
 
-    for (; added != count; added++) {
+    while (added != count) {
+        if (packed_is_held(queue) && !packed_fits_table(queue, &requests[added])) {
+            added += packed_add_lists(queue, requests + added, count - added, false);
+            if (added == count)
+                break;
+        }
         const struct l4vio_request *request = &requests[added];
         uint32_t end = queue->next_avail;
         uint32_t id = queue->free_head;
@@ -48,6 +53,7 @@ __attribute__((noinline)) static int add_any(struct l4vio_queue *queue,
         packed_put_first(queue, packed_place(queue->next_avail), written.first);
         queue->next_avail = end;
         packed_count_added(queue, written.entries);
+        added++;
     }
     return added ? (int)added : result;
 }

@@ -9,7 +9,7 @@
  *
  * Completions known of and not yet taken end with the request at in_order_end - 1; 0: there are none.
  */
-#include "core/packed.h"
+#include "core/packed_lists.h"
 
 static void initialize(struct l4vio_queue *queue)
 {
@@ -25,7 +25,12 @@ __attribute__((noinline)) static int add_any(struct l4vio_queue *queue,
 {
     int result = L4VIO_OK;
 
-    for (; added != count; added++) {
+    while (added != count) {
+        if (packed_is_held(queue) && !packed_fits_table(queue, &requests[added])) {
+            added += packed_add_lists(queue, requests + added, count - added, true);
+            if (added == count)
+                break;
+        }
         const struct l4vio_request *request = &requests[added];
         uint32_t end = queue->next_avail;
         uint32_t head = packed_place(end);
@@ -41,6 +46,7 @@ __attribute__((noinline)) static int add_any(struct l4vio_queue *queue,
         packed_put_first(queue, head, written.first);
         queue->next_avail = end;
         packed_count_added(queue, written.entries);
+        added++;
     }
     return added ? (int)added : result;
 }

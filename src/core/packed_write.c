@@ -6,9 +6,7 @@
  * they are hidden by the first one, which the caller writes. A request that turns out to be wrong
  * leaves nothing that looks available, or a shorter request in its place would end in front of it.
  */
-#include "core/packed.h"
-
-#include "core/indirect.h"
+#include "core/packed_lists.h"
 
 void l4vio_packed_initialize(struct l4vio_queue *queue)
 {
@@ -35,60 +33,12 @@ void l4vio_packed_initialize(struct l4vio_queue *queue)
     queue->hidden_count = 0;
 }
 
-/* From behind the first descriptor of a request that was not taken: as if used in the round before. */
-static void undo(const struct l4vio_queue *queue, uint32_t first, uint32_t end)
+void l4vio_packed_undo(const struct l4vio_queue *queue, uint32_t from, uint32_t end)
 {
-    if (first == end)
-        return;
-    for (uint32_t at = packed_next(first, queue->size); at != end;
-         at = packed_next(at, queue->size)) {
+    for (uint32_t at = from; at != end; at = packed_next(at, queue->size)) {
         uint32_t flags = packed_bits(at) & VIRTQ_PACKED_DESC_F_AVAIL ? 0 : PACKED_BITS;
         l4vio_store_packed(&packed_ring(queue)[packed_place(at)], l4vio_packed_word(0, 0, flags));
     }
-}
-
-/* Where the writing of a list has come to. */
-struct cursor {
-    struct virtq_packed_desc *ring;
-    uint32_t size;
-    uint32_t position;
-    uint32_t id_and_next; /* Of all of its descriptors: the id, and above it the flag NEXT. */
-    uint32_t last;        /* Position of the descriptor written last. */
-    uint64_t word;        /* Its word. */
-    uint64_t total_bytes;
-};
-
-/* Everything of a descriptor but its word. Returns false if the buffer is empty. */
-static inline bool begin(struct cursor *at, const struct l4vio_buffer *buffer, uint32_t flags)
-{
-    const uint32_t position = at->position;
-    const uint32_t length_bytes = buffer->length_bytes;
-    if (length_bytes == 0)
-        return false;
-    uint32_t upper = (position & PACKED_ROUND) + at->id_and_next + flags;
-    at->word = ((uint64_t)upper << 32) + length_bytes;
-    at->total_bytes += length_bytes;
-    at->last = position;
-    at->position = packed_next(position, at->size);
-    l4vio_store64(&at->ring[packed_place(position)].addr, buffer->address);
-    return true;
-}
-
-static inline void write_word(const struct cursor *at)
-{
-    l4vio_store_packed(&at->ring[packed_place(at->last)], at->word);
-}
-
-/* Up to `end`. Returns false if there is an empty one. */
-static inline bool write_run(struct cursor *at, const struct l4vio_buffer *buffer,
-                             const struct l4vio_buffer *end, uint32_t flags)
-{
-    for (; buffer != end; buffer++) {
-        if (!begin(at, buffer, flags))
-            return false;
-        write_word(at);
-    }
-    return true;
 }
 
 /*
@@ -101,20 +51,22 @@ static int64_t write_buffers(const struct l4vio_queue *queue, const struct l4vio
     const struct l4vio_buffer *const buffers = request->buffers;
     const struct l4vio_buffer *const writable = buffers + request->readable;
     const struct l4vio_buffer *const end = writable + request->writable;
-    struct cursor at = {.ring = packed_ring(queue),
-                        .size = queue->size,
-                        .position = *position,
-                        .id_and_next = id | VIRTQ_DESC_F_NEXT << 16};
+    struct packed_cursor at = {.ring = packed_ring(queue),
+                               .size = queue->size,
+                               .position = *position,
+                               .id_and_next = id | VIRTQ_DESC_F_NEXT << 16};
     uint64_t readable_bytes = 0;
 
-    bool good = begin(&at, buffers, buffers == writable ? PACKED_WRITE : 0);
-    *first = at.word;
-    if (good && buffers != writable) {
-        good = write_run(&at, buffers + 1, writable, 0);
-        readable_bytes = at.total_bytes;
+    bool good = true;
+    for (const struct l4vio_buffer *buffer = buffers; good && buffer != end; buffer++) {
+        good = packed_begin(&at, buffer, buffer < writable ? 0 : PACKED_WRITE);
+        if (buffer < writable)
+            readable_bytes = at.total_bytes;
+        if (buffer == buffers)
+            *first = at.word;
+        else if (good)
+            packed_write_word(&at);
     }
-    if (good)
-        good = write_run(&at, buffers == writable ? buffers + 1 : writable, end, PACKED_WRITE);
     *position = at.position;
     if (!good || at.total_bytes >> 32)
         return -1;
@@ -124,7 +76,7 @@ static int64_t write_buffers(const struct l4vio_queue *queue, const struct l4vio
     if (end - buffers == 1)
         *first = at.word;
     else
-        write_word(&at);
+        packed_write_word(&at);
     return (int64_t)(at.total_bytes - readable_bytes);
 }
 
@@ -159,7 +111,7 @@ int l4vio_packed_write(const struct l4vio_queue *queue, const struct l4vio_reque
     int64_t writable_bytes = in_table ? write_table(queue, request, id, &at, &written->first)
                                       : write_buffers(queue, request, id, &at, &written->first);
     if (writable_bytes < 0) {
-        undo(queue, *position, at);
+        l4vio_packed_undo(queue, *position, at);
         return L4VIO_EINVAL;
     }
     written->writable_bytes = (uint32_t)writable_bytes;
