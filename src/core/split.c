@@ -171,9 +171,18 @@ __attribute__((noinline)) static int add_any(struct l4vio_queue *queue,
     return add_by(queue, requests, added, count, false);
 }
 
+/*
+ * Where the straight path writes to the available ring: the loop walks it; a single request finds its
+ * place when it is known to be needed.
+ */
+struct available {
+    l4vio_le16 *at;
+    bool walked; /* A constant in all callers: `at` is valid. */
+};
+
 /* Writes a request of one buffer: nothing to link, nothing to sum up. There is room for it. */
 static inline bool write_single(const struct l4vio_queue *queue,
-                                const struct l4vio_request *request, l4vio_le16 *available,
+                                const struct l4vio_request *request, struct available available,
                                 uint32_t *head, bool writable)
 {
     const struct l4vio_buffer *buffer = request->buffers;
@@ -181,7 +190,9 @@ static inline bool write_single(const struct l4vio_queue *queue,
     if (length_bytes == 0)
         return false;
 
-    l4vio_store16(available, (uint16_t)*head);
+    if (!available.walked)
+        available.at = &split_avail_ring(queue)[split_place(queue, queue->avail_index)];
+    l4vio_store16(available.at, (uint16_t)*head);
     struct virtq_desc *desc = &split_table(queue)[*head];
     struct l4vio_queue_slot *slot = &queue->slots[*head];
     /*
@@ -203,7 +214,7 @@ static inline bool write_single(const struct l4vio_queue *queue,
  * and add_any finds out what it is. Each direction has its own copy of the code, without a branch.
  */
 static inline bool add_single(const struct l4vio_queue *queue, const struct l4vio_request *request,
-                              l4vio_le16 *available, uint32_t *head)
+                              struct available available, uint32_t *head)
 {
     if (request->readable == 0 && request->writable == 1)
         return write_single(queue, request, available, head, true);
@@ -225,15 +236,15 @@ __attribute__((noinline)) static int add_many(struct l4vio_queue *queue,
         run = count - added;
     if (run > room)
         run = room;
-    l4vio_le16 *available = &split_avail_ring(queue)[place];
-    const l4vio_le16 *const end = available + run;
+    struct available available = {.at = &split_avail_ring(queue)[place], .walked = true};
+    const l4vio_le16 *const end = available.at + run;
     uint32_t head = queue->free_head;
 
-    while (available != end && add_single(queue, request, available, &head)) {
-        available++;
+    while (available.at != end && add_single(queue, request, available, &head)) {
+        available.at++;
         request++;
     }
-    uint32_t left = (uint32_t)(end - available);
+    uint32_t left = (uint32_t)(end - available.at);
     queue->free_head = head;
     l4vio_advance(&queue->avail_index, run - left);
     added += run - left;
@@ -249,8 +260,8 @@ static int add(struct l4vio_queue *queue, const struct l4vio_request *requests, 
     if (count != 1)
         return add_many(queue, requests, 0, count);
     uint32_t head = queue->free_head;
-    l4vio_le16 *available = &split_avail_ring(queue)[split_place(queue, queue->avail_index)];
-    if (head > queue->mask || !add_single(queue, requests, available, &head))
+    const struct available unknown = {.at = NULL, .walked = false};
+    if (head > queue->mask || !add_single(queue, requests, unknown, &head))
         return add_any(queue, requests, 0, 1);
     queue->free_head = head;
     l4vio_advance(&queue->avail_index, 1);
@@ -440,6 +451,7 @@ __attribute__((noinline)) static int take_pending(struct l4vio_queue *queue,
 static inline int get_used_by(struct l4vio_queue *queue, struct l4vio_completion *completions,
                               unsigned max, bool platform)
 {
+    const struct virtq_used *used_area = split_used(queue);
     uint16_t device_index = split_load_used_index(queue, platform);
     if (max != 1 || device_index != (uint16_t)queue->published_index)
         return take_pending(queue, completions, max, device_index);
@@ -447,7 +459,7 @@ static inline int get_used_by(struct l4vio_queue *queue, struct l4vio_completion
         return 0;
 
     struct split_used_element used =
-        split_read_used(&split_used_ring(queue)[split_place(queue, queue->used_index)]);
+        split_read_used(&split_elements(used_area)[split_place(queue, queue->used_index)]);
     if (!take_single(queue, used, completions, queue->free_head))
         return take_rest(queue, completions, 0, 1, used.id, used.length);
     queue->free_head = used.id;

@@ -25,9 +25,14 @@ static inline l4vio_le16 *split_avail_ring(const struct l4vio_queue *queue)
     return (l4vio_le16 *)(void *)(split_avail(queue) + 1);
 }
 
+static inline const struct virtq_used_elem *split_elements(const struct virtq_used *used)
+{
+    return (const struct virtq_used_elem *)(const void *)(used + 1);
+}
+
 static inline const struct virtq_used_elem *split_used_ring(const struct l4vio_queue *queue)
 {
-    return (const struct virtq_used_elem *)(const void *)(split_used(queue) + 1);
+    return split_elements(split_used(queue));
 }
 
 /* Place in either ring of the request with this index. */

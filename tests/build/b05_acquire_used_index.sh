@@ -34,8 +34,8 @@ check() {
 check split.c get_used
 check split.c get_used_platform platform
 check split.c get_used_chain
-check split_in_order.c get_used
-check split_in_order.c get_used_platform platform
-check split_in_order.c get_used_chain
+check split_in_order_used.c l4vio_split_in_order_get_used
+check split_in_order_used.c l4vio_split_in_order_get_used_platform platform
+check split_in_order_used.c l4vio_split_in_order_get_used_chain
 check split_events.c l4vio_split_has_used
 exit $status
