@@ -53,6 +53,17 @@ kill $server
 wait $server || { echo "own_device_server: does not end well"; failed=1; }
 server=
 
+if [ -n "${L4VIO:-}" ]; then
+    notes=$folder/notes.sock
+    "$programs/serve_dataspace" "$notes" "a note for everybody" >"$folder/log" 2>&1 &
+    server=$!
+    await "$notes"
+    check serve_dataspace 'a note for everybody' "$L4VIO" block read "l4:$notes" --length 512
+    kill $server
+    wait $server || { echo "serve_dataspace: does not end well"; failed=1; }
+    server=
+fi
+
 if [ -z "${L4VIO:-}" ]; then
     [ $failed = 0 ] || exit 1
     echo "no l4vio command to serve the others"
