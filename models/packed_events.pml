@@ -21,6 +21,8 @@
  * batch is followed by its decision; -DDISARM, a side that is awake always says DISABLE (else it may
  * let its old wish stand).
  *
+ * Clauses D-2.8.17-6 and D-2.8.21.3.1-1.
+ *
  * run: holds
  * run: holds -DEVENT_IDX -DEXACT -DDISARM -DPROMPT
  * run: holds -DEVENT_IDX -DEXACT -DDISARM -DFIFO

@@ -13,6 +13,8 @@
  * split_flags.pml. The device's calls and that thread meet at locks, which are full barriers; so
  * what they share is not shown as memory. Notifications outlive a reset and are harmless.
  *
+ * Clauses V-2.6.1.1.1-2 and D-2.6.1.1.2-1.
+ *
  * run: holds
  * run: wrong -DDRIVER_DOES_NOT_WAIT
  * run: wrong -DDRIVER_KEEPS_RINGS

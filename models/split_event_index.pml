@@ -14,6 +14,8 @@
  * -DEXACT compares the test with what it stands for: one of the entries published since the last
  * decision is the one named. A test that is too generous wakes nobody too few, and shows up there.
  *
+ * Clauses V-2.7.7.2-5, V-2.7.7.2-6, D-2.7.10.1-6, D-2.7.10.1-7 and D-2.7.13.4.1-1.
+ *
  * run: holds -DEXACT
  * run: holds -DEXACT -DQUEUE_SIZE=1 -DMODULUS=4
  * run: holds -DEXACT -DPROMPT_DECISIONS -DQUEUE_SIZE=3 -DMODULUS=6 -DSTORES=1

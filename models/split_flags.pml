@@ -14,6 +14,8 @@
  * in between: who tells by the index of 16 bits alone whether there is something to decide misses
  * just the 65536th (-DDECIDES_BY_INDEX).
  *
+ * Clauses V-2.7.7.2-2, V-2.7.7.2-3, D-2.7.10.1-3, D-2.7.10.1-4 and D-2.7.13.4.1-1.
+ *
  * run: holds
  * run: sleeps -DNO_BARRIER_DRIVER_KICKS
  * run: sleeps -DNO_BARRIER_DRIVER_SLEEPS

@@ -3,6 +3,7 @@
 # B4 (and B6 on the other side): a full barrier stands between publishing an index or asking for
 # notifications, and looking at what the device wrote. Seen in the disassembly: the machine may hide
 # its absence for days. models/split_flags.pml shows why it is needed.
+# Clauses D-2.7.13.4.1-1 and D-2.8.21.3.1-1.
 set -u
 cd "$L4VIO_SOURCE" || exit 1
 [ -z "${L4VIO_SANITIZE:-}" ] || { echo "not of instrumented code"; exit 77; }

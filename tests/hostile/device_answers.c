@@ -101,6 +101,7 @@ static void status_that_was_never_written_is_an_error(void **state)
     assert_int_equal(L4VIO_EBADPROTO, run(rig, L4VIO_BLOCK_READ));
 }
 
+/* Clauses D-2.7.8.3-1a and D-2.7.8.3-1b. */
 static void read_that_says_ok_but_wrote_less_is_an_error(void **state)
 {
     struct scripted_disk *rig = *state;

@@ -8,6 +8,7 @@
 
 #include "raw_driver.h"
 
+/* Clause V-2.6.1.1.1-1. */
 static void old_queue_is_not_touched(void **state)
 {
     struct raw_driver *driver = *state;

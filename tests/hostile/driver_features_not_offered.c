@@ -29,6 +29,7 @@ static void each_bit_that_is_not_offered_is_refused(void **state)
     raw_bring_up(driver);
 }
 
+/* Clause V-6.2-2. */
 static void features_without_version_1_are_refused(void **state)
 {
     struct raw_driver *driver = *state;

@@ -76,6 +76,7 @@ static void descriptor_of_the_next_round_while_all_is_in_flight_breaks_queue(voi
     raw_expect_broken(driver);
 }
 
+/* Clause V-2.8.15-2. */
 static void descriptors_of_another_round_are_nothing(void **state)
 {
     static const unsigned others[] = {0, VIRTQ_PACKED_DESC_F_USED,

@@ -97,6 +97,7 @@ static void unconfirmed_reset_gives_nothing_back(void **state)
     loopback_device_stop(device);
 }
 
+/* Clause D-2.6.1.1.2-2. */
 static void queue_reset_gives_back(void **state)
 {
     struct loopback_queue queue;

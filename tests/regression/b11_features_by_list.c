@@ -87,6 +87,7 @@ static void dependent_bit_needs_the_other(void **state)
     fake_transport_free(fake);
 }
 
+/* Clause D-6.1-1. */
 static void version_1_cannot_be_refused(void **state)
 {
     struct fake_transport *fake = fake_transport_new();

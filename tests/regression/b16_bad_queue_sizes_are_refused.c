@@ -54,6 +54,7 @@ static void init_refuses_bad_sizes_and_says_which(void **state)
     ring_fixture_free(fixture);
 }
 
+/* Clause D-2.7.1-1. */
 static void init_refuses_missing_and_unaligned_areas(void **state)
 {
     (void)state;

@@ -8,6 +8,7 @@
 
 #include "raw_driver.h"
 
+/* Clause V-2.7.5.3.2-2. */
 static void indirect_after_direct_is_followed(void **state)
 {
     struct raw_driver *driver = *state;

@@ -9,6 +9,7 @@
 
 #include "raw_driver.h"
 
+/* Clauses V-2.7.5.1-1a and V-2.8.15-1a. */
 static void readable_memory_is_not_written(void **state)
 {
     struct raw_driver *driver = *state;

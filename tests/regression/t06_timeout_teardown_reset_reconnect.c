@@ -120,6 +120,7 @@ static void device_that_needs_reset_recovers_in_cmd_mode(void **state)
     break_and_recover(true);
 }
 
+/* Clause D-2.6.1.2.2-1. */
 static void queue_reset_restarts_one_queue(void **state)
 {
     struct loopback_device *device = loopback_device_new();

@@ -146,6 +146,7 @@ static void go(unsigned features)
     packed_fixture_free(run.fixture);
 }
 
+/* Clause D-2.8.21.1.1-1. */
 static void data_behind_the_descriptors_is_seen(void **state)
 {
     (void)state;
@@ -158,6 +159,7 @@ static void data_behind_batches_is_seen(void **state)
     go(PACKED_IN_ORDER);
 }
 
+/* Clause D-6.1-7. */
 static void data_is_seen_with_barriers_of_the_platform(void **state)
 {
     (void)state;

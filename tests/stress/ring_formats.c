@@ -521,6 +521,7 @@ static void name_combination(unsigned combination, char *name, size_t size)
             at += (size_t)snprintf(name + at, size - at, "+%s", features[i].name);
 }
 
+/* Clauses V-2.7.8.2-1, V-2.7.8.2-2 and V-6.2-5. */
 static void nothing_is_lost_doubled_or_reordered(void **state)
 {
     static const uint16_t split_sizes[] = {1, 2, 8, 32};

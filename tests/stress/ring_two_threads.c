@@ -62,6 +62,7 @@ static void *device_side(void *argument)
     return NULL;
 }
 
+/* Clause D-2.7.13.3.1-1. */
 static void data_behind_the_indexes_is_seen(void **state)
 {
     (void)state;

@@ -83,6 +83,7 @@ static void flush_and_get_id_carry_no_sector(void **state)
     assert_string_equal("twenty characters id", id);
 }
 
+/* Clauses D-2.8.17-1 and D-2.8.19-3. */
 static void large_transfer_goes_in_parts_within_size_max_and_seg_max(void **state)
 {
     struct scripted_disk *rig = *state;

@@ -106,6 +106,7 @@ static void a_chain_goes_to_the_device_and_comes_back(void **state)
     make_chain(queue, 8, 0);
 }
 
+/* Clauses D-2.7.4.2-1 and D-2.7.5.2-1. */
 static void bad_chains_are_refused_and_stay_with_the_caller(void **state)
 {
     struct ring_rig *rig = *state;

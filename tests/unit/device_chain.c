@@ -114,6 +114,7 @@ static void table_as_long_as_the_queue_is_taken(void **state)
     assert_int_equal(driver->chain.readable, RAW_QUEUE_SIZE);
 }
 
+/* Clauses V-2.7.4.1-2 and V-2.8.18-2. */
 static void more_segments_than_the_caller_takes_break_the_queue(void **state)
 {
     struct raw_driver *driver = *state;

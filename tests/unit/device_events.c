@@ -109,7 +109,7 @@ static void check_notifications(uint16_t size, const int *features)
     raw_queue_free(rig);
 }
 
-/* Clauses V-2.7.7.2-5, -6. */
+/* Clauses V-2.7.7.2-5, V-2.7.7.2-6. */
 static void driver_is_notified_when_its_place_is_passed(void **state)
 {
     (void)state;
@@ -251,6 +251,7 @@ static void check_kicks(uint16_t size, const int *features)
     raw_queue_free(rig);
 }
 
+/* Clause V-2.7.10.2-4. */
 static void armed_queue_is_kicked_and_polled_one_is_not(void **state)
 {
     (void)state;

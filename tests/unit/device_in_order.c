@@ -122,6 +122,7 @@ static void check_order(uint16_t size, const int *features)
     raw_queue_free(model.rig);
 }
 
+/* Clause V-6.2-5. */
 static void results_leave_in_the_order_of_the_requests(void **state)
 {
     (void)state;

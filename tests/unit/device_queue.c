@@ -93,6 +93,7 @@ static void rewound_chains_are_taken_again(void **state)
     assert_int_equal(l4vio_device_queue_rewind(queue_of(driver), &taken[2]), L4VIO_EINVAL);
 }
 
+/* Clause V-2.7.7.2-3. */
 static void driver_is_notified_once_per_result(void **state)
 {
     struct raw_driver *driver = *state;
@@ -108,6 +109,7 @@ static void driver_is_notified_once_per_result(void **state)
     assert_int_equal(queue->counters.notifications_sent, 1);
 }
 
+/* Clause V-2.7.7.2-2. */
 static void driver_that_wants_none_is_not_notified(void **state)
 {
     struct raw_driver *driver = *state;
@@ -123,6 +125,7 @@ static void driver_that_wants_none_is_not_notified(void **state)
     raw_expect_works(driver);
 }
 
+/* Clauses V-2.7.10.2-1 and V-2.7.10.2-2. */
 static void disarmed_queue_asks_for_no_kicks(void **state)
 {
     struct raw_driver *driver = *state;

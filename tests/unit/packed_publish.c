@@ -65,8 +65,8 @@ static void rings_are_initialised(void **state)
     }
 }
 
-/* Clauses D-2.8.19-1, -2 and -4: one descriptor with the flag alone, and a table in which only WRITE is
- * ever set, each request its own. */
+/* Clauses D-2.8.19-1, D-2.8.19-2 and D-2.8.19-4: one descriptor with the flag alone, and a table in
+ * which only WRITE is ever set, each request its own. */
 static void requests_of_several_buffers_go_into_tables(void **state)
 {
     const struct l4vio_buffer buffers[] = {

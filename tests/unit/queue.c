@@ -114,7 +114,8 @@ static void a_full_queue_says_again_and_takes_part_of_a_batch(void **state)
     assert_int_equal(l4vio_queue_room(&rig->queue), 0);
 }
 
-/* A refused request leaves nothing behind: neither in the private state nor for the device. */
+/* A refused request leaves nothing behind: neither in the private state nor for the device.
+ * Clause D-2.7.5.2-1. */
 static void bad_requests_are_refused(void **state)
 {
     struct ring_rig *rig = rig_of(state, 8);
@@ -191,6 +192,7 @@ static void the_largest_queue_fills_to_the_last_entry(void **state)
         assert_int_equal(seen[i], 2);
 }
 
+/* Clauses D-2.7.10.1-3 and D-2.7.10.1-4. */
 static void kicks_follow_what_the_device_asks_for(void **state)
 {
     struct ring_rig *rig = rig_of(state, 8);
@@ -217,7 +219,8 @@ static void kicks_follow_what_the_device_asks_for(void **state)
     assert_true(l4vio_queue_needs_kick(&rig->queue));
 }
 
-/* Clause D-2.7.7.1: the flag is 0 or 1; look again after it was cleared. */
+/* Clause D-2.7.7.1: the flag is 0 or 1; look again after it was cleared.
+ * Clause D-2.7.7.1-2. */
 static void arm_asks_and_looks_again(void **state)
 {
     struct ring_rig *rig = rig_of(state, 8);

@@ -49,8 +49,8 @@ static void go_to(struct ring_fixture *fixture, uint16_t index)
     assert_int_equal(l4vio_queue_avail_index(&fixture->queue), index);
 }
 
-/* Clauses D-2.7.10.1-6 and -7: an index among those published since the last decision, also where
- * they wrap, and several publications may have gone by. */
+/* Clauses D-2.7.10.1-6 and D-2.7.10.1-7: an index among those published since the last decision, also
+ * where they wrap, and several publications may have gone by. */
 static void a_kick_is_wanted_when_avail_event_was_passed(void **state)
 {
     static const uint16_t starts[] = {0, 3, 0xfffb, 0xfffe, 0xffff, 0x7ffe};
@@ -89,7 +89,7 @@ static void so_many_that_the_index_does_not_tell_are_kicked_for(void **state)
     assert_true(l4vio_queue_needs_kick(&fixture->queue));
 }
 
-/* Clauses D-2.7.10.1-5 and -2. */
+/* Clauses D-2.7.10.1-5 and D-2.7.10.1-2. */
 static void flags_and_event_are_not_mixed_up(void **state)
 {
     struct ring_fixture *fixture = fixture_of(state, 8);
@@ -109,7 +109,7 @@ static void flags_and_event_are_not_mixed_up(void **state)
     ring_fixture_free(flags);
 }
 
-/* Clauses D-2.7.7.1-3 and -4. */
+/* Clauses D-2.7.7.1-3 and D-2.7.7.1-4. */
 static void arm_asks_for_the_next_completion(void **state)
 {
     static const uint16_t starts[] = {0, 5, 0xfffe, 0xffff};

@@ -35,7 +35,7 @@ static struct fake_device_ring table_at(struct ring_fixture *fixture, uint16_t e
     return table;
 }
 
-/* Clauses D-2.7.5.3.1-1, -2, -4 and -5. */
+/* Clauses D-2.7.5.3.1-1, D-2.7.5.3.1-2, D-2.7.5.3.1-4 and D-2.7.5.3.1-5. */
 static void a_request_of_several_buffers_takes_one_entry(void **state)
 {
     *state = NULL;
@@ -215,6 +215,7 @@ static void tables_without_the_feature_are_not_used(void **state)
     ring_fixture_free(fixture);
 }
 
+/* Clause D-2.7.5.3.1-3. */
 static void odd_tables_are_refused(void **state)
 {
     struct ring_fixture *fixture = ring_fixture_create_with(8, BUFFER_LEVEL, any_order);

@@ -18,6 +18,7 @@ static const int split_in_order[] = {L4VIO_F_ORDER_PLATFORM, L4VIO_F_IN_ORDER, R
 static const int *const combinations[] = {split, split_events, split_in_order};
 #define COMBINATIONS 3
 
+/* Clause D-6.1-7. */
 static void requests_go_and_come(void **state)
 {
     *state = NULL;

@@ -24,6 +24,7 @@ static void area_sizes_are_those_of_the_specification(void **state)
     assert_int_equal(l4vio_virtqueue_used_bytes(32768), 262150);
 }
 
+/* Clause D-2.7.1-1. */
 static void layout_is_aligned_and_does_not_overlap(void **state)
 {
     (void)state;
