@@ -62,6 +62,7 @@ def instructions(programs):
     wanted = [
         ("split, batch 32", "split", "none", "1", 60),
         ("packed in order, batch 32", "packed", "in_order", "1", 50),
+        ("packed in order, batch 32, one result per batch", "packed", "in_order batched", "1", 50),
         ("split, a call per request", "split", "none", "32", 85),
         ("packed in order, a call per request", "packed", "in_order", "32", 80),
     ]
