@@ -4,12 +4,16 @@
 #include <l4vio/names.h>
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tool/report.h"
 #include "tool/signals.h"
 #include "tool/tool.h"
+
+/* A signal may come just before a sleep; this bounds how long it waits. */
+#define SLICE_NS UINT64_C(100000000)
 
 struct bench_slot {
     struct bench *bench;
@@ -20,13 +24,15 @@ struct bench_slot {
     struct l4vio_block_request request;
 };
 
-int bench_setup(struct bench *bench, struct client *client, unsigned depth_max, uint64_t data_bytes)
+/* What is said of a failure is put together in memory of the client's. */
+static pthread_mutex_t complaints = PTHREAD_MUTEX_INITIALIZER;
+
+int bench_one_setup(struct bench *bench, unsigned depth_max, uint64_t data_bytes)
 {
+    struct client *client = bench->client;
     struct l4vio_driver *driver = &client->block->driver;
     struct l4vio_error error = {0};
-    bench->client = client;
-    bench->depth_max = depth_max;
-    bench->random = UINT64_C(0x9e3779b97f4a7c15);
+    bench->random = UINT64_C(0x9e3779b97f4a7c15) + bench->first_queue;
     bench->slots = calloc(depth_max, sizeof *bench->slots);
     if (!bench->slots)
         return complain(TOOL_FAILED, "out of memory");
@@ -36,7 +42,7 @@ int bench_setup(struct bench *bench, struct client *client, unsigned depth_max, 
                                        &bench->requests, &error);
     for (unsigned i = 0; i < depth_max && result == 0; ++i) {
         bench->slots[i].bench = bench;
-        bench->slots[i].queue = i % client->block->queue_count;
+        bench->slots[i].queue = bench->first_queue + i % bench->queue_count;
         result = l4vio_block_request_init(&bench->slots[i].request, &bench->requests,
                                           (uint64_t)i * L4VIO_BLOCK_SHARED_BYTES);
     }
@@ -47,20 +53,16 @@ int bench_setup(struct bench *bench, struct client *client, unsigned depth_max, 
     return complain(TOOL_FAILED, "cannot share memory with %s: %s", client->uri, text);
 }
 
-void bench_free(struct bench *bench)
-{
-    free(bench->slots);
-    bench->slots = NULL;
-}
-
 static int fail(struct bench *bench, int code)
 {
     int exit_code;
+    pthread_mutex_lock(&complaints);
     const char *reason = client_reason(bench->client, code, &exit_code);
     if (bench->exit_code == TOOL_OK)
         bench->exit_code =
             complain(exit_code, "%s %s failed: %s", bench->step->write ? "writing" : "reading",
                      bench->client->uri, reason);
+    pthread_mutex_unlock(&complaints);
     return code;
 }
 
@@ -116,12 +118,24 @@ static void add_requests(struct bench *bench)
     }
     if (bench->in_flight > bench->result->depth)
         bench->result->depth = bench->in_flight;
-    for (uint32_t q = 0; q < block->queue_count; ++q)
+    for (uint32_t q = bench->first_queue; q < bench->first_queue + bench->queue_count; ++q)
         if (kick >> q & 1) {
             int result = l4vio_block_kick(block, q);
             if (result < 0)
                 fail(bench, result);
         }
+}
+
+/* With the other queues used by other threads, a wait for the whole session would do for none. */
+static int wait_for_some(struct bench *bench, uint64_t deadline)
+{
+    struct l4vio_block *block = bench->client->block;
+    if (bench->queue_count == block->queue_count)
+        return client_wait(&bench->client, 1, deadline);
+    uint64_t slice_end = clock_ns() + SLICE_NS;
+    int result = l4vio_driver_wait_used(&block->driver, &block->queues[bench->first_queue],
+                                        slice_end < deadline ? slice_end : deadline);
+    return result == L4VIO_ETIMEDOUT && clock_ns() < deadline ? L4VIO_OK : result;
 }
 
 static void take_completions(struct bench *bench)
@@ -130,7 +144,8 @@ static void take_completions(struct bench *bench)
     uint64_t deadline = client_deadline();
     while (bench->exit_code == TOOL_OK && bench->in_flight) {
         int taken = 0;
-        for (uint32_t q = 0; q < block->queue_count; ++q) {
+        for (uint32_t i = 0; i < bench->queue_count; ++i) {
+            uint32_t q = bench->first_queue + i;
             int result = l4vio_block_poll(block, q, 256);
             if (result < 0) {
                 fail(bench, result);
@@ -140,7 +155,7 @@ static void take_completions(struct bench *bench)
         }
         if (taken || signals_pending())
             return;
-        int result = client_wait(&bench->client, 1, deadline);
+        int result = wait_for_some(bench, deadline);
         if (result < 0)
             fail(bench, result);
     }
@@ -152,7 +167,9 @@ static void prepare(struct bench *bench, const struct bench_step *step, struct b
     bench->result = result;
     bench->idle = NULL;
     bench->in_flight = 0;
-    bench->next_request = 0;
+    /* Each its own part, so that a sequence is not read twice. */
+    bench->next_request = step->range_bytes / step->request_bytes * bench->first_queue /
+                          bench->client->block->queue_count;
     bench->exit_code = TOOL_OK;
     memset(result, 0, sizeof *result);
     for (unsigned i = step->depth; i-- > 0;) {
@@ -171,7 +188,7 @@ static void prepare(struct bench *bench, const struct bench_step *step, struct b
     }
 }
 
-int bench_run(struct bench *bench, const struct bench_step *step, struct bench_result *result)
+int bench_one_run(struct bench *bench, const struct bench_step *step, struct bench_result *result)
 {
     prepare(bench, step, result);
     uint64_t start = clock_ns();
@@ -187,8 +204,5 @@ int bench_run(struct bench *bench, const struct bench_step *step, struct bench_r
         take_completions(bench);
     result->requests = measured_requests;
     result->bytes = measured_bytes;
-    if (bench->exit_code == TOOL_OK && signals_pending())
-        return complain(TOOL_SIGNAL + signals_pending(), "bench of %s interrupted",
-                        bench->client->uri);
     return bench->exit_code;
 }

@@ -29,7 +29,7 @@ struct bench_slot;
 /* Memory for steps up to a depth and a request size. Zero before bench_setup. */
 struct bench {
     struct client *client;
-    unsigned depth_max;
+    uint32_t first_queue, queue_count; /* Those that it uses. */
     struct bench_slot *slots;
     struct l4vio_region data, requests;
 
@@ -44,10 +44,24 @@ struct bench {
     int exit_code;
 };
 
-/* Complains and returns an exit code on failure. The client must be closed before bench_free. */
-int bench_setup(struct bench *bench, struct client *client, unsigned depth_max,
+/* Several of them side by side, each in a thread of its own, or one that uses all queues. */
+struct bench_crew {
+    unsigned count;
+    struct bench *benches;
+    struct bench_result *results;
+};
+
+/*
+ * Complains and returns an exit code on failure. Depths are those of all threads together. The client
+ * must be closed before bench_free.
+ */
+int bench_setup(struct bench_crew *crew, struct client *client, bool threads, unsigned depth_max,
                 uint64_t data_bytes);
-int bench_run(struct bench *bench, const struct bench_step *step, struct bench_result *result);
-void bench_free(struct bench *bench);
+int bench_run(struct bench_crew *crew, const struct bench_step *step, struct bench_result *result);
+void bench_free(struct bench_crew *crew);
+
+/* Of one: with its `client` and queues set. */
+int bench_one_setup(struct bench *bench, unsigned depth_max, uint64_t data_bytes);
+int bench_one_run(struct bench *bench, const struct bench_step *step, struct bench_result *result);
 
 #endif

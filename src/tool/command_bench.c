@@ -21,6 +21,7 @@
 static struct {
     bool write;
     bool json;
+    bool threads;
     uint64_t span_ns;
     uint64_t range_bytes;
     unsigned depths[DEPTHS_MAX];
@@ -67,6 +68,10 @@ static const struct option options[] = {
      .argument = "SIZE",
      .help = "use only so much of the device, from its start [all]",
      .target = &settings.range_bytes},
+    {.kind = OPTION_FLAG,
+     .name = "threads",
+     .help = "use each queue from a thread of its own, see --queues",
+     .target = &settings.threads},
     {.kind = OPTION_FLAG, .name = "json", .help = "print JSON", .target = &settings.json},
     {.kind = OPTION_GROUP, .name = "Device options", .group = client_options},
     {.kind = OPTION_END},
@@ -105,7 +110,7 @@ static json_t *step_json(const struct bench_step *step, const struct bench_resul
         (json_int_t)histogram_percentile(latency, 0.99), "max", (json_int_t)latency->max_ns);
 }
 
-static int run_step(struct bench *bench, const struct bench_step *step, json_t *steps)
+static int run_step(struct bench_crew *bench, const struct bench_step *step, json_t *steps)
 {
     static struct bench_result result; /* Too large for a stack. */
     int exit_code = bench_run(bench, step, &result);
@@ -123,7 +128,7 @@ static int run_step(struct bench *bench, const struct bench_step *step, json_t *
     return TOOL_OK;
 }
 
-static int run_all(struct bench *bench, uint64_t range_bytes, json_t *steps)
+static int run_all(struct bench_crew *bench, uint64_t range_bytes, json_t *steps)
 {
     int result = TOOL_OK;
     if (!settings.json)
@@ -160,7 +165,7 @@ static int print_json(const struct client *client, json_t *steps)
 
 static int measure(struct client *client)
 {
-    struct bench bench = {0};
+    struct bench_crew bench = {0};
     uint64_t range = settings.range_bytes;
     unsigned depth_max = SEQUENTIAL_DEPTH;
     for (unsigned i = 0; i < settings.depth_count; ++i)
@@ -176,7 +181,7 @@ static int measure(struct client *client)
     if (result == TOOL_OK && settings.write && client->block->info.read_only)
         result = complain(TOOL_FAILED, "%s is read-only; leave --write out", client->uri);
     if (result == TOOL_OK)
-        result = bench_setup(&bench, client, depth_max,
+        result = bench_setup(&bench, client, settings.threads, depth_max,
                              random_bytes > sequential_bytes ? random_bytes : sequential_bytes);
     json_t *steps = json_array();
     if (result == TOOL_OK)

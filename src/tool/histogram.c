@@ -32,6 +32,16 @@ void histogram_add(struct histogram *histogram, uint64_t ns)
         histogram->max_ns = ns;
 }
 
+void histogram_merge(struct histogram *histogram, const struct histogram *other)
+{
+    for (unsigned i = 0; i < HISTOGRAM_BUCKETS; ++i)
+        histogram->buckets[i] += other->buckets[i];
+    histogram->count += other->count;
+    histogram->sum_ns += other->sum_ns;
+    if (other->max_ns > histogram->max_ns)
+        histogram->max_ns = other->max_ns;
+}
+
 uint64_t histogram_percentile(const struct histogram *histogram, double fraction)
 {
     uint64_t wanted = (uint64_t)(fraction * (double)histogram->count + 0.5);

@@ -17,6 +17,9 @@ struct histogram {
 
 void histogram_add(struct histogram *histogram, uint64_t ns);
 
+/* Adds all values of another one. */
+void histogram_merge(struct histogram *histogram, const struct histogram *other);
+
 /* The value that `fraction` (0 to 1) of all values do not exceed; 0 if there are none. */
 uint64_t histogram_percentile(const struct histogram *histogram, double fraction);
 

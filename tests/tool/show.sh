@@ -28,6 +28,9 @@ succeed block bench --seconds 0.1 --depths 1,8 --queues 2 l4:d
 [ "$(grep -c '^random read .* 4 KiB' out)" -eq 2 ] || fail "bench: $(cat out)"
 grep -Eq '^seq read .* 1 MiB +8 ' out || fail "bench: $(cat out)"
 grep -q write out && fail "bench writes without --write"
+succeed block bench --seconds 0.1 --depths 1,9 --queues 2 --threads l4:d
+grep -Eq '^random read +4 KiB +2 ' out || fail "not every thread has a read in flight"
+grep -Eq '^random read +4 KiB +9 ' out || fail "the depth is not that of all threads together"
 succeed block bench --seconds 0.1 --depths 4 --write --json --range 1M l4:d
 for key in '"operation": "write"' '"pattern": "random"' '"p99": [1-9]' '"iops": [1-9]' \
     '"bytes_per_second": [1-9]'; do
