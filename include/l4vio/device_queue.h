@@ -160,7 +160,7 @@ struct l4vio_device_queue {
     bool event_idx;         /**< EVENT_IDX is negotiated. */
     bool order_platform;    /**< ORDER_PLATFORM is negotiated. */
     bool notification_data; /**< NOTIFICATION_DATA is negotiated. */
-    struct l4vio_device_queue_slot *slots;       /**< Private records, for IN_ORDER. */
+    struct l4vio_device_queue_slot *slots;       /**< With IN_ORDER: private records. */
     const struct l4vio_device_memory *memory;    /**< For translation. */
     struct l4vio_device_queue_counters counters; /**< Counters. */
     const struct l4vio_device_ring *ring;        /**< Ring code of the format. */

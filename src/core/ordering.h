@@ -234,6 +234,21 @@ static inline l4vio_packed_word_le *l4vio_packed_word_of(const struct virtq_pack
     return (l4vio_packed_word_le *)(uintptr_t)&desc->len;
 }
 
+/*
+ * Reads those bytes of a descriptor that was made visible by something that was loaded before, once. Of
+ * a split descriptor too: flags are in the place of the id, next is in that of the flags.
+ */
+static inline uint64_t l4vio_load_packed(const struct virtq_packed_desc *desc)
+{
+#if __SIZEOF_POINTER__ >= 8
+    return l4vio_swap64(__atomic_load_n(l4vio_packed_word_of(desc), __ATOMIC_RELAXED));
+#else
+    uint32_t id = l4vio_load16(&desc->id);
+    uint32_t flags = l4vio_load16(&desc->flags);
+    return l4vio_packed_word(l4vio_load32(&desc->len), id, flags);
+#endif
+}
+
 /* Of a descriptor that is behind another one that is not made available yet (driver), or not used. */
 static inline void l4vio_store_packed(struct virtq_packed_desc *desc, uint64_t word)
 {

@@ -14,9 +14,10 @@ __attribute__((noinline)) void *l4vio_device_chain_look_up(struct l4vio_device_q
 }
 
 /* The WRITE flag of an indirect descriptor has no meaning: clause V-2.7.5.3.2-1. */
-const void *l4vio_device_chain_table(struct l4vio_device_queue *queue, uint64_t address,
-                                     uint32_t length_bytes, bool next, uint32_t *entries)
+const void *l4vio_device_chain_table(struct l4vio_device_queue *queue,
+                                     struct l4vio_device_entry entry, bool next, uint32_t *entries)
 {
+    uint32_t length_bytes = l4vio_device_entry_length(entry);
     const char *why = NULL;
     uint64_t value = length_bytes;
     const void *table = NULL;
@@ -27,11 +28,11 @@ const void *l4vio_device_chain_table(struct l4vio_device_queue *queue, uint64_t 
     else if (length_bytes == 0 || length_bytes % sizeof(struct virtq_desc))
         why = "the length of an indirect table is not a multiple of 16";
     else
-        table = l4vio_device_chain_translate(queue, address, length_bytes);
+        table = l4vio_device_chain_translate(queue, entry.address, length_bytes);
 
     if (!why && !table) {
         why = "an indirect table outside registered memory";
-        value = address;
+        value = entry.address;
     }
     if (why)
         l4vio_device_queue_break(queue, why, value);
@@ -49,10 +50,7 @@ static uint64_t load_bytes(const unsigned char *from, unsigned size_bytes)
 
 struct l4vio_device_entry l4vio_device_entry_unaligned(const unsigned char *at)
 {
-    return (struct l4vio_device_entry){.address = load_bytes(at, 8),
-                                       .length_bytes = (uint32_t)load_bytes(at + 8, 4),
-                                       .third = (uint16_t)load_bytes(at + 12, 2),
-                                       .fourth = (uint16_t)load_bytes(at + 14, 2)};
+    return (struct l4vio_device_entry){load_bytes(at, 8), load_bytes(at + 8, 8)};
 }
 
 /* Copies between private memory and a row of segments; one of `out` and `in` is NULL. */

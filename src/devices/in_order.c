@@ -1,62 +1,77 @@
 /* SPDX-License-Identifier: MIT */
 #include "devices/in_order.h"
 
-enum { FREE, TAKEN, FINISHED };
-
-void l4vio_in_order_take(struct l4vio_device_queue *queue, uint32_t place,
-                         const struct l4vio_device_chain *chain)
-{
-    struct l4vio_device_queue_slot *slot = &queue->slots[place];
-    slot->writable_bytes = (uint32_t)chain->writable_bytes;
-    slot->head = chain->head;
-    slot->entries = chain->entries;
-    slot->state = TAKEN;
-    queue->slots[chain->head].place = (uint16_t)place;
-}
-
 bool l4vio_in_order_rewind(struct l4vio_device_queue *queue, uint32_t place,
                            const struct l4vio_device_chain *chain)
 {
     struct l4vio_device_queue_slot *slot = &queue->slots[place];
-    if (slot->state != TAKEN || slot->head != chain->head || slot->entries != chain->entries)
+    if (slot->state != L4VIO_IN_ORDER_TAKEN || slot->head != chain->head ||
+        slot->entries != chain->entries)
         return false;
-    slot->state = FREE;
+    slot->state = L4VIO_IN_ORDER_FREE;
     return true;
 }
 
-void l4vio_in_order_keep(struct l4vio_device_queue *queue, const struct l4vio_device_used *used,
-                         unsigned count)
+/* Keeps a result until its turn comes. */
+static void keep(struct l4vio_device_queue *queue, const struct l4vio_device_used *used)
 {
-    struct l4vio_device_queue_slot *slots = queue->slots;
-    for (; count != 0; count--, used++) {
-        if (used->head >= queue->size || !l4vio_in_order_has(queue, used->head) ||
-            slots[slots[used->head].place].state != TAKEN) {
-            queue->counters.refused_results++;
-            continue;
-        }
-        struct l4vio_device_queue_slot *slot = &slots[slots[used->head].place];
-        slot->written_bytes = used->written_bytes;
-        slot->state = FINISHED;
+    struct l4vio_device_queue_slot *slot = NULL;
+    if (used->head < queue->size)
+        slot = &queue->slots[queue->slots[used->head].place];
+    if (!slot || slot->state != L4VIO_IN_ORDER_TAKEN || slot->head != used->head) {
+        queue->counters.refused_results++;
+        return;
     }
+    slot->written_bytes = used->written_bytes;
+    slot->state = L4VIO_IN_ORDER_FINISHED;
+}
+
+/* Takes what belongs to the chain at a place: kept, or the next result. Whether it is finished. */
+static inline bool take_result(struct l4vio_device_queue_slot *slot,
+                               struct l4vio_in_order_results *results, uint32_t *written_bytes)
+{
+    if (slot->state == L4VIO_IN_ORDER_TAKEN && results->next != results->end &&
+        results->next->head == slot->head) {
+        *written_bytes = results->next->written_bytes;
+        results->next++;
+    } else if (slot->state == L4VIO_IN_ORDER_FINISHED) {
+        *written_bytes = slot->written_bytes;
+    } else {
+        return false;
+    }
+    slot->state = L4VIO_IN_ORDER_FREE;
+    return true;
 }
 
 bool l4vio_in_order_next(struct l4vio_device_queue *queue, uint32_t place,
-                         struct l4vio_in_order_run *run)
+                         struct l4vio_in_order_results *results, struct l4vio_in_order_run *run)
 {
-    bool complete = true;
-    run->chains = 0;
-    run->entries = 0;
-    while (complete && queue->slots[place].state == FINISHED) {
-        struct l4vio_device_queue_slot *slot = &queue->slots[place];
-        slot->state = FREE;
-        run->chains++;
-        run->entries += slot->entries;
-        run->head = slot->head;
-        run->written_bytes = slot->written_bytes;
-        complete = slot->written_bytes == slot->writable_bytes;
-        place += slot->entries;
-        if (place >= queue->size)
-            place -= queue->size;
+    struct l4vio_device_queue_slot *slot = &queue->slots[place];
+    uint32_t size = queue->size;
+    uint32_t chains = 0;
+    uint32_t entries = 0;
+    uint32_t written_bytes;
+
+    while (!take_result(slot, results, &written_bytes)) {
+        if (results->next == results->end)
+            return false;
+        keep(queue, results->next++);
     }
-    return run->chains != 0;
+    for (;;) {
+        chains++;
+        entries += slot->entries;
+        run->head = slot->head;
+        run->written_bytes = written_bytes;
+        if (written_bytes != slot->writable_bytes)
+            break;
+        place += slot->entries;
+        if (place >= size)
+            place -= size;
+        slot = &queue->slots[place];
+        if (!take_result(slot, results, &written_bytes))
+            break;
+    }
+    run->chains = chains;
+    run->entries = entries;
+    return true;
 }

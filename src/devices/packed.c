@@ -55,6 +55,11 @@ static void initialize(struct l4vio_device_queue *queue)
     l4vio_store16_release(&event->flags, VIRTQ_EVENT_F_ENABLE);
 }
 
+static inline uint32_t flags_of(struct l4vio_device_entry entry)
+{
+    return l4vio_packed_flags(entry.word);
+}
+
 /*
  * The descriptor behind one that has NEXT. It was made available before the first one was (clause
  * D-2.8.17-6): the load of that one's flags orders this one. True if it is there.
@@ -63,7 +68,7 @@ static inline bool load_following(const struct l4vio_device_queue *queue, struct
                                   struct l4vio_device_entry *entry)
 {
     *entry = l4vio_device_entry_at(queue->desc, at.place);
-    return (entry->fourth & ROUND_BITS) == at.bits;
+    return (flags_of(*entry) & ROUND_BITS) == at.bits;
 }
 
 /*
@@ -71,20 +76,21 @@ static inline bool load_following(const struct l4vio_device_queue *queue, struct
  * limit is the device's; empty entries, which make no segment, are bounded by it as well.
  */
 static int walk_table(struct l4vio_device_queue *queue, struct l4vio_device_walk *walk,
-                      struct l4vio_device_entry first)
+                      struct l4vio_device_chain *chain, struct l4vio_device_entry first)
 {
     uint32_t entries;
-    const void *table = l4vio_device_chain_table(queue, first.address, first.length_bytes,
-                                                 first.fourth & VIRTQ_DESC_F_NEXT, &entries);
+    const void *table =
+        l4vio_device_chain_table(queue, first, flags_of(first) & VIRTQ_DESC_F_NEXT, &entries);
     if (!table)
         return L4VIO_EBADPROTO;
-    if (entries > VIRTQ_SIZE_MAX || (entries > queue->size && entries > walk->segments_max))
+    if (entries > VIRTQ_SIZE_MAX ||
+        (entries > queue->size && entries > (uint64_t)(walk->end - walk->at)))
         return l4vio_device_queue_break(queue, "an indirect table longer than the device takes",
                                         entries);
     for (uint32_t index = 0; index < entries; index++) {
         struct l4vio_device_entry entry = l4vio_device_table_entry(table, index);
-        int result = l4vio_device_walk_add(queue, walk, entry.address, entry.length_bytes,
-                                           entry.fourth & VIRTQ_DESC_F_WRITE);
+        int result =
+            l4vio_device_walk_add(queue, walk, chain, entry, flags_of(entry) & VIRTQ_DESC_F_WRITE);
         if (result)
             return result;
     }
@@ -92,18 +98,18 @@ static int walk_table(struct l4vio_device_queue *queue, struct l4vio_device_walk
 }
 
 /* Follows a list from its first descriptor, which was read already: its id is that of the last one. */
-static int walk_list(struct l4vio_device_queue *queue, struct l4vio_device_walk *walk,
-                     struct l4vio_device_entry entry, struct l4vio_device_chain *chain)
+static inline int walk_list(struct l4vio_device_queue *queue, struct l4vio_device_walk *walk,
+                            struct l4vio_device_chain *chain, struct l4vio_device_entry entry)
 {
     struct position at = avail_position(queue);
     uint32_t room = (uint32_t)queue->size - queue->in_flight_entries;
     for (uint32_t entries = 1;; entries++) {
-        int result = l4vio_device_walk_add(queue, walk, entry.address, entry.length_bytes,
-                                           entry.fourth & VIRTQ_DESC_F_WRITE);
+        uint32_t flags = flags_of(entry);
+        int result = l4vio_device_walk_add(queue, walk, chain, entry, flags & VIRTQ_DESC_F_WRITE);
         if (result)
             return result;
-        if (!(entry.fourth & VIRTQ_DESC_F_NEXT)) {
-            chain->head = entry.third;
+        if (!(flags & VIRTQ_DESC_F_NEXT)) {
+            chain->head = (uint16_t)l4vio_packed_id(entry.word);
             chain->entries = (uint16_t)entries;
             return L4VIO_OK;
         }
@@ -114,35 +120,56 @@ static int walk_list(struct l4vio_device_queue *queue, struct l4vio_device_walk 
         if (!load_following(queue, at, &entry))
             return l4vio_device_queue_break(
                 queue, "a chain whose later descriptors are not available", at.place);
-        if (entry.fourth & VIRTQ_DESC_F_INDIRECT)
+        if (flags_of(entry) & VIRTQ_DESC_F_INDIRECT)
             return l4vio_device_queue_break(queue, "an indirect descriptor in a chain",
                                             entry.address);
     }
 }
 
-__attribute__((noinline)) static int take_chain(struct l4vio_device_queue *queue,
-                                                struct l4vio_device_chain *chain,
-                                                struct l4vio_device_segment *segments,
-                                                unsigned segments_max,
-                                                struct l4vio_device_entry first)
+/* The chain is what was taken, but for its id: it is in flight now, or the queue is broken. */
+static inline int commit(struct l4vio_device_queue *queue, const struct l4vio_device_chain *chain,
+                         bool in_order)
 {
-    struct l4vio_device_walk walk = {.segments = segments, .segments_max = segments_max};
-    int result;
-    if (first.fourth & VIRTQ_DESC_F_INDIRECT) {
-        chain->head = first.third;
-        chain->entries = 1;
-        result = walk_table(queue, &walk, first);
-    } else {
-        result = walk_list(queue, &walk, first, chain);
+    if (chain->head >= queue->size)
+        return l4vio_device_queue_break(queue, "a buffer id is out of range", chain->head);
+    if (in_order) {
+        if (l4vio_in_order_has(queue, chain->head))
+            return l4vio_device_queue_break(queue, "a buffer id is in flight already", chain->head);
+        l4vio_in_order_take(queue, queue->avail_index, chain);
     }
-    if (!result)
-        l4vio_device_walk_end(&walk, chain);
-    return result;
+    set_avail_position(queue, ahead_of(queue, avail_position(queue), chain->entries));
+    queue->in_flight_entries = (uint16_t)(queue->in_flight_entries + chain->entries);
+    queue->in_flight++;
+    queue->counters.taken++;
+    return 1;
 }
 
-static inline int take(struct l4vio_device_queue *queue, struct l4vio_device_chain *chain,
-                       struct l4vio_device_segment *segments, unsigned segments_max, bool in_order,
-                       bool order_platform)
+/* Any chain. */
+static int take_chain(struct l4vio_device_queue *queue, struct l4vio_device_chain *chain,
+                      struct l4vio_device_segment *segments, unsigned segments_max,
+                      struct l4vio_device_entry first)
+{
+    struct l4vio_device_walk walk = l4vio_device_walk_begin(chain, segments, segments_max);
+    int result;
+    chain->head = (uint16_t)l4vio_packed_id(first.word);
+    chain->entries = 1;
+    if (flags_of(first) & VIRTQ_DESC_F_INDIRECT)
+        result = walk_table(queue, &walk, chain, first);
+    else
+        result = walk_list(queue, &walk, chain, first);
+    if (!result)
+        result = l4vio_device_walk_end(queue, &walk, chain);
+    return result ? result : commit(queue, chain, queue->slots != NULL);
+}
+
+/*
+ * Calls stand at the ends of the straight path only, so that nothing has to be saved for them.
+ */
+__attribute__((always_inline)) static inline int take(struct l4vio_device_queue *queue,
+                                                      struct l4vio_device_chain *chain,
+                                                      struct l4vio_device_segment *segments,
+                                                      unsigned segments_max, bool in_order,
+                                                      bool order_platform)
 {
     const struct virtq_packed_desc *desc = &ring_of(queue)[queue->avail_index];
     uint64_t word =
@@ -155,35 +182,11 @@ static inline int take(struct l4vio_device_queue *queue, struct l4vio_device_cha
         return l4vio_device_queue_break(queue, "more descriptors available than the ring has",
                                         queue->size);
 
-    int result;
-    uint64_t address = l4vio_load64(&desc->addr);
-    if (flags & (VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_INDIRECT)) {
-        result = take_chain(queue, chain, segments, segments_max,
-                            (struct l4vio_device_entry){.address = address,
-                                                        .length_bytes = l4vio_packed_length(word),
-                                                        .third = (uint16_t)l4vio_packed_id(word),
-                                                        .fourth = (uint16_t)flags});
-    } else {
-        chain->head = (uint16_t)l4vio_packed_id(word);
-        chain->entries = 1;
-        result = l4vio_device_chain_single(queue, chain, segments, segments_max, address,
-                                           l4vio_packed_length(word), flags & VIRTQ_DESC_F_WRITE);
-    }
-    if (result)
-        return result;
-    if (chain->head >= queue->size)
-        return l4vio_device_queue_break(queue, "a buffer id is out of range", chain->head);
-    if (in_order) {
-        if (l4vio_in_order_has(queue, chain->head))
-            return l4vio_device_queue_break(queue, "a buffer id is in flight already", chain->head);
-        l4vio_in_order_take(queue, queue->avail_index, chain);
-    }
-
-    set_avail_position(queue, ahead_of(queue, avail_position(queue), chain->entries));
-    queue->in_flight_entries = (uint16_t)(queue->in_flight_entries + chain->entries);
-    queue->in_flight++;
-    queue->counters.taken++;
-    return 1;
+    struct l4vio_device_entry first = {l4vio_load64(&desc->addr), word};
+    if (!l4vio_device_chain_single(queue, chain, segments, segments_max, first, flags))
+        return take_chain(queue, chain, segments, segments_max, first);
+    chain->head = (uint16_t)l4vio_packed_id(word);
+    return commit(queue, chain, in_order);
 }
 
 /* Used descriptors that are being written: the first one is shown last, and with it all of them. */
@@ -230,14 +233,18 @@ static inline void publish(struct l4vio_device_queue *queue, const struct writer
         l4vio_store_packed_release(writer->first, writer->first_word);
 }
 
-static inline void hand_back(struct l4vio_device_queue *queue, const struct l4vio_device_used *used,
-                             unsigned count, bool order_platform)
+__attribute__((always_inline)) static inline void hand_back(struct l4vio_device_queue *queue,
+                                                            const struct l4vio_device_used *used,
+                                                            unsigned count, bool order_platform)
 {
     struct writer writer = {.at = {queue->used_index, queue->used_bits}};
+    if (count > queue->in_flight) {
+        queue->counters.refused_results += count - queue->in_flight;
+        count = queue->in_flight;
+    }
     for (const struct l4vio_device_used *end = used + count; used != end; used++) {
-        uint32_t left = queue->in_flight_entries - writer.entries;
         /* Of 0 entries: not of a chain. */
-        if (used->entries - 1u >= left || writer.chains == queue->in_flight) {
+        if (used->entries - 1u >= queue->in_flight_entries - writer.entries) {
             queue->counters.refused_results++;
             continue;
         }
@@ -247,15 +254,15 @@ static inline void hand_back(struct l4vio_device_queue *queue, const struct l4vi
 }
 
 /* One descriptor for a run of chains lies where the first one does; the rest is skipped. */
-static inline void hand_back_in_order(struct l4vio_device_queue *queue,
-                                      const struct l4vio_device_used *used, unsigned count,
-                                      bool order_platform)
+__attribute__((always_inline)) static inline void hand_back_in_order(
+    struct l4vio_device_queue *queue, const struct l4vio_device_used *used, unsigned count,
+    bool order_platform)
 {
     struct writer writer = {.at = {queue->used_index, queue->used_bits}};
+    struct l4vio_in_order_results results = {used, used + count};
     struct l4vio_in_order_run run;
 
-    l4vio_in_order_keep(queue, used, count);
-    while (l4vio_in_order_next(queue, writer.at.place, &run))
+    while (l4vio_in_order_next(queue, writer.at.place, &results, &run))
         write_used(queue, &writer, run.head, run.written_bytes, run.chains, run.entries);
     publish(queue, &writer, order_platform);
 }

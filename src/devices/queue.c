@@ -128,7 +128,7 @@ int l4vio_device_queue_init(struct l4vio_device_queue *queue,
         .event_idx = has(config, L4VIO_F_EVENT_IDX),
         .order_platform = has(config, L4VIO_F_ORDER_PLATFORM),
         .notification_data = has(config, L4VIO_F_NOTIFICATION_DATA),
-        .slots = config->slots,
+        .slots = has(config, L4VIO_F_IN_ORDER) ? config->slots : NULL,
         .index = config->index,
         .trace = config->trace,
     };

@@ -49,76 +49,100 @@ static void initialize(struct l4vio_device_queue *queue)
     l4vio_store16_release(&used_of(queue)->idx, 0);
 }
 
-/* Follows a table of descriptors; the queue has read none of them before. */
-static int walk_table(struct l4vio_device_queue *queue, struct l4vio_device_walk *walk,
-                      const void *table, uint32_t entries, unsigned count)
+static inline uint32_t flags_of(struct l4vio_device_entry entry)
 {
+    return l4vio_packed_id(entry.word);
+}
+
+static inline uint32_t next_of(struct l4vio_device_entry entry)
+{
+    return l4vio_packed_flags(entry.word);
+}
+
+/* Follows an indirect table; the chain may have `left` more buffers. */
+static int walk_table(struct l4vio_device_queue *queue, struct l4vio_device_walk *walk,
+                      struct l4vio_device_chain *chain, struct l4vio_device_entry entry,
+                      uint32_t left)
+{
+    uint32_t entries;
+    const void *table =
+        l4vio_device_chain_table(queue, entry, flags_of(entry) & VIRTQ_DESC_F_NEXT, &entries);
+    if (!table)
+        return L4VIO_EBADPROTO;
     for (uint32_t index = 0;;) {
-        struct l4vio_device_entry entry = l4vio_device_table_entry(table, index);
-        if (entry.third & VIRTQ_DESC_F_INDIRECT)
+        entry = l4vio_device_table_entry(table, index);
+        uint32_t flags = flags_of(entry);
+        if (flags & VIRTQ_DESC_F_INDIRECT)
             return l4vio_device_queue_break(
                 queue, "an indirect descriptor inside an indirect table", entry.address);
         /* A cycle ends here too: clause D-2.7.5.3.1-3. */
-        if (count == queue->size)
+        if (left-- == 0)
             return l4vio_device_queue_break(queue, "a chain longer than the queue", queue->size);
-        count++;
-        int result = l4vio_device_walk_add(queue, walk, entry.address, entry.length_bytes,
-                                           entry.third & VIRTQ_DESC_F_WRITE);
+        int result = l4vio_device_walk_add(queue, walk, chain, entry, flags & VIRTQ_DESC_F_WRITE);
         if (result)
             return result;
-        if (!(entry.third & VIRTQ_DESC_F_NEXT))
+        if (!(flags & VIRTQ_DESC_F_NEXT))
             return L4VIO_OK;
-        index = entry.fourth;
+        index = next_of(entry);
         if (index >= entries)
             return l4vio_device_queue_break(queue, "the next descriptor is out of range", index);
     }
 }
 
 /* Follows a chain from its first descriptor, which was read already. */
-static int walk_chain(struct l4vio_device_queue *queue, struct l4vio_device_walk *walk,
-                      struct l4vio_device_entry entry)
+static inline int walk_chain(struct l4vio_device_queue *queue, struct l4vio_device_walk *walk,
+                             struct l4vio_device_chain *chain, struct l4vio_device_entry entry)
 {
-    for (unsigned count = 0;;) {
-        if (entry.third & VIRTQ_DESC_F_INDIRECT) {
-            uint32_t entries;
-            const void *table = l4vio_device_chain_table(queue, entry.address, entry.length_bytes,
-                                                         entry.third & VIRTQ_DESC_F_NEXT, &entries);
-            return table ? walk_table(queue, walk, table, entries, count) : L4VIO_EBADPROTO;
-        }
+    for (uint32_t left = queue->size;;) {
+        uint32_t flags = flags_of(entry);
+        if (flags & VIRTQ_DESC_F_INDIRECT)
+            return walk_table(queue, walk, chain, entry, left);
         /* A cycle ends here: no chain has more buffers than the queue has entries. */
-        if (count == queue->size)
+        if (left-- == 0)
             return l4vio_device_queue_break(queue, "a chain longer than the queue", queue->size);
-        count++;
-        int result = l4vio_device_walk_add(queue, walk, entry.address, entry.length_bytes,
-                                           entry.third & VIRTQ_DESC_F_WRITE);
+        int result = l4vio_device_walk_add(queue, walk, chain, entry, flags & VIRTQ_DESC_F_WRITE);
         if (result)
             return result;
-        if (!(entry.third & VIRTQ_DESC_F_NEXT))
+        if (!(flags & VIRTQ_DESC_F_NEXT))
             return L4VIO_OK;
-        if (entry.fourth >= queue->size)
-            return l4vio_device_queue_break(queue, "the next descriptor is out of range",
-                                            entry.fourth);
-        entry = l4vio_device_entry_at(queue->desc, entry.fourth);
+        uint32_t next = next_of(entry);
+        if (next >= queue->size)
+            return l4vio_device_queue_break(queue, "the next descriptor is out of range", next);
+        entry = l4vio_device_entry_at(queue->desc, next);
     }
 }
 
-__attribute__((noinline)) static int take_chain(struct l4vio_device_queue *queue,
-                                                struct l4vio_device_chain *chain,
-                                                struct l4vio_device_segment *segments,
-                                                unsigned segments_max,
-                                                struct l4vio_device_entry first)
+/* The chain is what was taken: it is in flight now. */
+static inline int commit(struct l4vio_device_queue *queue, const struct l4vio_device_chain *chain,
+                         bool in_order)
 {
-    struct l4vio_device_walk walk = {.segments = segments, .segments_max = segments_max};
-    int result = walk_chain(queue, &walk, first);
+    if (in_order)
+        l4vio_in_order_take(queue, place_of(queue, queue->avail_index), chain);
+    queue->avail_index++;
+    queue->in_flight++;
+    queue->counters.taken++;
+    return 1;
+}
+
+/* Any chain; its head is checked, and in its place. */
+static int take_chain(struct l4vio_device_queue *queue, struct l4vio_device_chain *chain,
+                      struct l4vio_device_segment *segments, unsigned segments_max,
+                      struct l4vio_device_entry first)
+{
+    struct l4vio_device_walk walk = l4vio_device_walk_begin(chain, segments, segments_max);
+    int result = walk_chain(queue, &walk, chain, first);
     if (!result)
-        l4vio_device_walk_end(&walk, chain);
-    return result;
+        result = l4vio_device_walk_end(queue, &walk, chain);
+    if (result)
+        return result;
+    chain->entries = 1;
+    return commit(queue, chain, queue->slots != NULL);
 }
 
 /* Reads the available index. Entries that were not looked at, or a negative code. */
-static inline int look(struct l4vio_device_queue *queue, bool order_platform)
+static inline int look(struct l4vio_device_queue *queue)
 {
-    uint16_t index = l4vio_device_load_index(&avail_of(queue)->idx, order_platform);
+    uint16_t index = l4vio_device_load_index(&avail_of(queue)->idx, queue->order_platform);
     uint16_t pending = (uint16_t)(index - queue->avail_index);
     /* Chains in flight still own descriptors: all together there cannot be more than the size. */
     if ((uint32_t)pending + queue->in_flight > queue->size)
@@ -127,39 +151,35 @@ static inline int look(struct l4vio_device_queue *queue, bool order_platform)
     return pending;
 }
 
-static inline int take(struct l4vio_device_queue *queue, struct l4vio_device_chain *chain,
-                       struct l4vio_device_segment *segments, unsigned segments_max, bool in_order,
-                       bool order_platform)
+/* Once everything that was seen is taken: looks, and begins again. */
+static int take_after_look(struct l4vio_device_queue *queue, struct l4vio_device_chain *chain,
+                           struct l4vio_device_segment *segments, unsigned segments_max)
 {
-    uint32_t index = queue->avail_index;
-    if (index == queue->seen_index) {
-        int pending = look(queue, order_platform);
-        if (pending <= 0)
-            return pending;
-    }
+    int pending = look(queue);
+    return pending > 0 ? l4vio_device_queue_next(queue, chain, segments, segments_max) : pending;
+}
 
-    uint32_t head = l4vio_load16(&avail_ring(queue)[place_of(queue, index)]);
+/*
+ * Calls stand at the ends of the straight path only, so that nothing has to be saved for them.
+ */
+__attribute__((always_inline)) static inline int take(struct l4vio_device_queue *queue,
+                                                      struct l4vio_device_chain *chain,
+                                                      struct l4vio_device_segment *segments,
+                                                      unsigned segments_max, bool in_order)
+{
+    if (queue->avail_index == queue->seen_index)
+        return take_after_look(queue, chain, segments, segments_max);
+
+    uint32_t head = l4vio_load16(&avail_ring(queue)[place_of(queue, queue->avail_index)]);
     if (head >= queue->size)
         return l4vio_device_queue_break(queue, "the head of a chain is out of range", head);
     if (in_order && l4vio_in_order_has(queue, head))
         return l4vio_device_queue_break(queue, "the head of a chain is in flight already", head);
     struct l4vio_device_entry first = l4vio_device_entry_at(queue->desc, head);
     chain->head = (uint16_t)head;
-    chain->entries = 1;
-    int result =
-        first.third & (VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_INDIRECT)
-            ? take_chain(queue, chain, segments, segments_max, first)
-            : l4vio_device_chain_single(queue, chain, segments, segments_max, first.address,
-                                        first.length_bytes, first.third & VIRTQ_DESC_F_WRITE);
-    if (result)
-        return result;
-
-    if (in_order)
-        l4vio_in_order_take(queue, place_of(queue, index), chain);
-    queue->avail_index = (uint16_t)(index + 1u);
-    queue->in_flight++;
-    queue->counters.taken++;
-    return 1;
+    if (!l4vio_device_chain_single(queue, chain, segments, segments_max, first, flags_of(first)))
+        return take_chain(queue, chain, segments, segments_max, first);
+    return commit(queue, chain, in_order);
 }
 
 static inline void write_used(const struct l4vio_device_queue *queue, uint32_t index, uint32_t head,
@@ -181,8 +201,9 @@ static inline void publish(struct l4vio_device_queue *queue, uint32_t index, uin
     l4vio_device_publish_index(&used_of(queue)->idx, (uint16_t)index, order_platform);
 }
 
-static inline void hand_back(struct l4vio_device_queue *queue, const struct l4vio_device_used *used,
-                             unsigned count, bool order_platform)
+__attribute__((always_inline)) static inline void hand_back(struct l4vio_device_queue *queue,
+                                                            const struct l4vio_device_used *used,
+                                                            unsigned count, bool order_platform)
 {
     if (count > queue->in_flight) {
         queue->counters.refused_results += count - queue->in_flight;
@@ -198,16 +219,16 @@ static inline void hand_back(struct l4vio_device_queue *queue, const struct l4vi
 }
 
 /* One element for a run of chains lies where that of the first one would; the index skips the rest. */
-static inline void hand_back_in_order(struct l4vio_device_queue *queue,
-                                      const struct l4vio_device_used *used, unsigned count,
-                                      bool order_platform)
+__attribute__((always_inline)) static inline void hand_back_in_order(
+    struct l4vio_device_queue *queue, const struct l4vio_device_used *used, unsigned count,
+    bool order_platform)
 {
     struct l4vio_in_order_run run;
+    struct l4vio_in_order_results results = {used, used + count};
     uint32_t index = queue->used_index;
     uint32_t chains = 0;
 
-    l4vio_in_order_keep(queue, used, count);
-    while (l4vio_in_order_next(queue, place_of(queue, index), &run)) {
+    while (l4vio_in_order_next(queue, place_of(queue, index), &results, &run)) {
         write_used(queue, index, run.head, run.written_bytes);
         index += run.chains;
         chains += run.chains;
@@ -268,30 +289,17 @@ static bool position_fits(const struct l4vio_device_queue *queue, uint16_t posit
     return ahead == 0 || ahead > queue->size;
 }
 
-/* One function per way of working: `in_order` and `order_platform` are constants in each. */
+/* One function per way of working: the flags are constants in each. */
 static int next_plain(struct l4vio_device_queue *queue, struct l4vio_device_chain *chain,
                       struct l4vio_device_segment *segments, unsigned segments_max)
 {
-    return take(queue, chain, segments, segments_max, false, false);
-}
-
-static int next_platform(struct l4vio_device_queue *queue, struct l4vio_device_chain *chain,
-                         struct l4vio_device_segment *segments, unsigned segments_max)
-{
-    return take(queue, chain, segments, segments_max, false, true);
+    return take(queue, chain, segments, segments_max, false);
 }
 
 static int next_in_order(struct l4vio_device_queue *queue, struct l4vio_device_chain *chain,
                          struct l4vio_device_segment *segments, unsigned segments_max)
 {
-    return take(queue, chain, segments, segments_max, true, false);
-}
-
-static int next_in_order_platform(struct l4vio_device_queue *queue,
-                                  struct l4vio_device_chain *chain,
-                                  struct l4vio_device_segment *segments, unsigned segments_max)
-{
-    return take(queue, chain, segments, segments_max, true, true);
+    return take(queue, chain, segments, segments_max, true);
 }
 
 static void finish_plain(struct l4vio_device_queue *queue, const struct l4vio_device_used *used,
@@ -320,7 +328,7 @@ static void finish_in_order_platform(struct l4vio_device_queue *queue,
 
 const struct l4vio_device_ring l4vio_device_split = {
     .ops = {next_plain, finish_plain, has_avail},
-    .order_platform_ops = {next_platform, finish_platform, has_avail},
+    .order_platform_ops = {next_plain, finish_platform, has_avail},
     .broken_ops = {l4vio_device_broken_next, finish_platform, l4vio_device_nothing_avail},
     .initialize = initialize,
     .rewind = rewind,
@@ -331,7 +339,7 @@ const struct l4vio_device_ring l4vio_device_split = {
 
 const struct l4vio_device_ring l4vio_device_split_in_order = {
     .ops = {next_in_order, finish_in_order, has_avail},
-    .order_platform_ops = {next_in_order_platform, finish_in_order_platform, has_avail},
+    .order_platform_ops = {next_in_order, finish_in_order_platform, has_avail},
     .broken_ops = {l4vio_device_broken_next, finish_in_order_platform, l4vio_device_nothing_avail},
     .initialize = initialize,
     .rewind = rewind_in_order,

@@ -161,7 +161,9 @@ static void results_beyond_what_is_in_flight_are_refused(void **state)
                                            {.head = 2, .entries = 0},
                                            {.head = 1, .entries = 2, .written_bytes = 8},
                                            {.head = 1, .entries = 2, .written_bytes = 9}};
-    l4vio_device_queue_finish(&rig->queue, results, 4);
+    for (unsigned i = 0; i < 2; i++)
+        l4vio_device_queue_finish(&rig->queue, &results[i], 1);
+    l4vio_device_queue_finish(&rig->queue, &results[2], 2);
     assert_int_equal(rig->queue.counters.refused_results, 3);
     expect_used(rig, 1, 8);
     assert_false(raw_ring_get_used(&rig->ring, &used));
