@@ -35,6 +35,17 @@ static void print(struct report *report, const char *what, const char *unit,
     report_end_row(report);
 }
 
+static void print_copy(struct report *report, const char *what, const struct samples *ns)
+{
+    if (ns->count == 0)
+        return;
+    report_text(report, "what", what);
+    report_samples(report, "value", ns);
+    report_text(report, "unit", "ns");
+    report_number(report, "gb_per_s", 4096 / samples_median(ns));
+    report_end_row(report);
+}
+
 static void print_streams(struct report *report, const struct limits *limits)
 {
     for (unsigned i = 0; i < stream_ways && limits->stream[i].count; i++) {
@@ -72,9 +83,9 @@ int main(int argc, char **argv)
     print(&report, "eventfd round trip, one CPU", "ns", &limits.event_one);
     print(&report, "eventfd round trip, two CPUs", "ns", &limits.event_two);
     print(&report, "memcpy 64 MiB", "GB/s", &limits.memcpy_all);
-    print(&report, "copy 4 KiB, same place", "ns", &limits.copy_same);
-    print(&report, "copy 4 KiB, random of 64 MiB", "ns", &limits.copy_random);
-    print(&report, "copy 4 KiB, other CPU's cache", "ns", &limits.copy_other);
+    print_copy(&report, "copy 4 KiB, same place", &limits.copy_same);
+    print_copy(&report, "copy 4 KiB, random of 64 MiB", &limits.copy_random);
+    print_copy(&report, "copy 4 KiB, other CPU's cache", &limits.copy_other);
     print_streams(&report, &limits);
     if (!options.two_cpus)
         report_skip(&report, "what two CPUs do", "this process may use one CPU only");
