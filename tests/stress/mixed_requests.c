@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random mixed requests of several clients on several queues, every byte compared with a model in
- * memory. Server and clients are two processes, or one under the thread sanitizer; or threads over the
- * loopback transport.
+ * Random mixed requests of several clients on several queues, with random ring features, every byte
+ * compared with a model in memory. Server and clients are two processes, or one under the thread
+ * sanitizer; or threads over the loopback transport.
  *
  * Usage: mixed_requests [SECONDS [SEED]]   (5 seconds by default)
  */
@@ -23,6 +23,7 @@
 
 #include "block_server.h"
 #include "loopback_block.h"
+#include "ring_choice.h"
 
 #if defined(__SANITIZE_THREAD__)
 #define ONE_PROCESS true
@@ -96,11 +97,14 @@ static uint32_t below(struct client *client, uint32_t limit)
     return next_random(client) % limit;
 }
 
+/* The ring features of this thread's client. */
+static _Thread_local char ring_name[RING_CHOICE_NAME_BYTES];
+
 static void check(bool good, const char *what, long long value)
 {
     if (good)
         return;
-    fprintf(stderr, "mixed_requests: %s (%lld)\n", what, value);
+    fprintf(stderr, "mixed_requests: %s (%lld), with %s\n", what, value, ring_name);
     abort();
 }
 
@@ -265,17 +269,22 @@ static void open_session(struct client *client)
     struct l4vio_session_options options = {
         .queue_count = queue_count,
         /* From barely enough for one request of all pieces on. */
-        .queue_size = (uint16_t)(16u << below(client, 4)),
+        .queue_size = (uint16_t)((16u << below(client, 4)) + below(client, 8)),
         .timeout_ns = 60000000000u,
         .spin_ns = below(client, 2) ? 20000 : 0,
     };
     int result = 0;
+    unsigned number = below(client, RING_CHOICES);
+    ring_choice_name(number, ring_name);
     if (client->uri) {
+        ring_choice_insist(number, &options.refused, &options.required);
         result = l4vio_session_open_block(client->uri, &options, &client->session, &error);
         check(result == 0, error.text, result);
         client->block = l4vio_session_block(client->session);
     } else {
-        loopback_block_start(&client->loopback, client->store, options.queue_size, options.spin_ns);
+        struct l4vio_features ring = ring_choice(number);
+        loopback_block_start_with(&client->loopback, client->store, options.queue_size,
+                                  options.spin_ns, &ring, &ring);
         client->block = &client->loopback.block;
     }
     result = l4vio_driver_allocate(
@@ -403,9 +412,10 @@ static void run_clients(const char *uri, const struct l4vio_block_backend *store
     assert_true(requests > 0);
 }
 
-static void run(const struct block_server_options *options, const char *name)
+static void run(struct block_server_options *options, const char *name)
 {
     struct block_server server;
+    options->added = ring_choice(RING_CHOICES - 1);
     block_server_start(&server, options);
     run_clients(server.uri, NULL, name);
     block_server_stop(&server);

@@ -259,7 +259,7 @@ static void over_loopback(void **state)
     assert_int_equal(l4vio_memory_backend_open(store_bytes, &store, NULL), 0);
     for (unsigned round = 0; round < resets / resets_per_choice; round++) {
         struct l4vio_features chosen = ring_choice(next_choice(&random, round));
-        loopback_block_start_with(&rig, &store, loopback_block_size, &chosen, &chosen);
+        loopback_block_start_with(&rig, &store, loopback_block_size, 0, &chosen, &chosen);
         hammer(&rig.block, random, resets_per_choice, totals);
         loopback_block_stop(&rig);
     }
@@ -275,13 +275,9 @@ static void over_socket(const struct block_server_options *options)
     block_server_start(&server, options);
     for (unsigned round = 0; round < resets / resets_per_choice; round++) {
         struct l4vio_session_options wanted = {.queue_count = 2, .queue_size = 64};
-        struct l4vio_features chosen = ring_choice(next_choice(&random, round));
         struct l4vio_error error = {0, "", 0};
         struct l4vio_session *session;
-        l4vio_ring_features(&wanted.refused);
-        wanted.refused = l4vio_features_minus(&wanted.refused, &chosen);
-        wanted.required = chosen;
-        l4vio_features_clear(&wanted.required, L4VIO_F_NOTIFICATION_DATA);
+        ring_choice_insist(next_choice(&random, round), &wanted.refused, &wanted.required);
         int result = l4vio_session_open_block(server.uri, &wanted, &session, &error);
         check(result == 0, error.text, result);
         hammer(l4vio_session_block(session), random, resets_per_choice, totals);

@@ -143,10 +143,11 @@ void loopback_block_start(struct loopback_block *rig, const struct l4vio_block_b
 }
 
 void loopback_block_start_with(struct loopback_block *rig, const struct l4vio_block_backend *store,
-                               uint16_t queue_size, const struct l4vio_features *offered,
+                               uint16_t queue_size, uint64_t spin_ns,
+                               const struct l4vio_features *offered,
                                const struct l4vio_features *allowed)
 {
-    start(rig, store, queue_size, 0, offered, allowed);
+    start(rig, store, queue_size, spin_ns, offered, allowed);
 }
 
 void loopback_block_stop(struct loopback_block *rig)

@@ -44,7 +44,8 @@ void loopback_block_start(struct loopback_block *rig, const struct l4vio_block_b
                           uint16_t queue_size, uint64_t spin_ns);
 /* The same with these ring features, and no others, on offer and on the driver's list. */
 void loopback_block_start_with(struct loopback_block *rig, const struct l4vio_block_backend *store,
-                               uint16_t queue_size, const struct l4vio_features *offered,
+                               uint16_t queue_size, uint64_t spin_ns,
+                               const struct l4vio_features *offered,
                                const struct l4vio_features *allowed);
 void loopback_block_stop(struct loopback_block *rig);
 

@@ -42,3 +42,12 @@ const char *ring_choice_name(unsigned number, char text[RING_CHOICE_NAME_BYTES])
                                      used ? "+" : "", ring[i].name);
     return text;
 }
+
+void ring_choice_insist(unsigned number, struct l4vio_features *refused,
+                        struct l4vio_features *required)
+{
+    l4vio_ring_features(refused);
+    *required = ring_choice(number);
+    *refused = l4vio_features_minus(refused, required);
+    l4vio_features_clear(required, L4VIO_F_NOTIFICATION_DATA);
+}

@@ -15,6 +15,13 @@ struct l4vio_features ring_choice(unsigned number);
 /* The names with + in between, "none" for the empty set. Returns `text`. */
 const char *ring_choice_name(unsigned number, char text[RING_CHOICE_NAME_BYTES]);
 
+/*
+ * For a driver over a transport that does not carry NOTIFICATION_DATA: what it refuses, and what it
+ * requires of a device that offers all the others.
+ */
+void ring_choice_insist(unsigned number, struct l4vio_features *refused,
+                        struct l4vio_features *required);
+
 /* The number of the ring features in a set. */
 unsigned ring_choice_number(const struct l4vio_features *features);
 

@@ -185,7 +185,7 @@ static void over_loopback(const struct l4vio_block_backend *store, unsigned offe
     struct l4vio_features offer = ring_choice(offered);
     struct l4vio_features allow = ring_choice(allowed);
     ring_choice_name(offered & allowed, set_name);
-    loopback_block_start_with(&rig, store, packed_size, &offer, &allow);
+    loopback_block_start_with(&rig, store, packed_size, 0, &offer, &allow);
     settles_on(&rig.block, offered & allowed);
     pthread_mutex_lock(&rig.lock);
     expect(ring_choice_number(&rig.device.device.accepted) == (offered & allowed),
