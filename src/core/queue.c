@@ -304,6 +304,13 @@ uint32_t l4vio_queue_kick_data(const struct l4vio_queue *queue)
     return data;
 }
 
+static bool is_head(const struct l4vio_queue *queue, uint16_t entry)
+{
+    if (queue->format->entries_at)
+        return queue->format->entries_at(queue, entry) != 0;
+    return l4vio_slot_count(&queue->slots[entry]) != 0;
+}
+
 int l4vio_queue_detach(struct l4vio_queue *queue, void **cookies, unsigned max)
 {
     if (queue->live)
@@ -314,7 +321,7 @@ int l4vio_queue_detach(struct l4vio_queue *queue, void **cookies, unsigned max)
     while (l4vio_queue_in_flight(queue) != 0 && taken < max) {
         uint16_t entry = queue->detach_entry;
         queue->detach_entry = (uint16_t)(entry + 1u == queue->size ? 0 : entry + 1u);
-        if (l4vio_slot_count(&queue->slots[entry]) == 0)
+        if (!is_head(queue, entry))
             continue;
         cookies[taken++] = queue->format->take_back(queue, entry);
         queue->avail_index--;

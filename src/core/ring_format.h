@@ -61,6 +61,12 @@ struct l4vio_ring_format {
     /* Upper half of the kick value with NOTIFICATION_DATA: place and round of the next request. */
     uint16_t (*kick_position)(const struct l4vio_queue *queue);
 
+    /*
+     * Entries of the request in flight whose head is at `entry`, 0 if there is none. NULL: the slot says
+     * it, as l4vio_slot_count.
+     */
+    uint32_t (*entries_at)(const struct l4vio_queue *queue, uint16_t entry);
+
     /* Takes one chain out of flight that the device no longer owns, and returns its cookie. The
      * caller counts it. */
     void *(*take_back)(struct l4vio_queue *queue, uint16_t entry);

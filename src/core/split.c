@@ -10,14 +10,66 @@
  * The free list ends in `size`, which is no entry: an empty one is noticed without a count.
  */
 #include "core/split.h"
+#include "core/bytes.h"
 #include "core/indirect.h"
+
+/*
+ * Links of slots here. A request of one entry in flight has 0: with its writable size that is a number
+ * of 64 bits that no used length is above, unless it is too long. All other slots have the bit LINK,
+ * which makes it a negative number, the index of another entry below, and between these, if it is the
+ * head of a longer chain in flight, its entries less one.
+ */
+#define LINK UINT32_C(0x80000000)
+
+/* Of a slot that is the head of nothing in flight. Its first half, or of `free_head`. */
+static inline uint32_t link_to(uint32_t entry)
+{
+    return LINK | entry;
+}
+static inline uint32_t linked(uint32_t link)
+{
+    return link & UINT16_MAX;
+}
+
+static inline uint32_t entries_of(const struct l4vio_queue_slot *slot)
+{
+    uint32_t above = (slot->link & ~LINK) >> 16;
+    return slot->link == 0 || above ? above + 1u : 0;
+}
+
+/* Is this a request of one entry in flight, with at least so many writable bytes? */
+static inline bool single_has(const struct l4vio_queue_slot *slot, uint32_t length_bytes)
+{
+#if __SIZEOF_POINTER__ >= 8 && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    int64_t both;
+    __builtin_memcpy(
+        &both, (const unsigned char *)slot + offsetof(struct l4vio_queue_slot, writable_bytes),
+        sizeof(both));
+    return (int64_t)length_bytes <= both;
+#else
+    return slot->link == 0 && length_bytes <= slot->writable_bytes;
+#endif
+}
+
+/* Makes it one. */
+static inline void hold_single(struct l4vio_queue_slot *slot, uint32_t writable_bytes)
+{
+#if __SIZEOF_POINTER__ >= 8 && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    int64_t both = writable_bytes;
+    __builtin_memcpy((unsigned char *)slot + offsetof(struct l4vio_queue_slot, writable_bytes),
+                     &both, sizeof(both));
+#else
+    slot->writable_bytes = writable_bytes;
+    slot->link = 0;
+#endif
+}
 
 static void initialize(struct l4vio_queue *queue)
 {
     l4vio_split_initialize_areas(queue);
     for (uint32_t i = 0; i < queue->size; i++)
-        queue->slots[i] = (struct l4vio_queue_slot){.link = l4vio_slot_link(i + 1u, 0)};
-    queue->free_head = 0;
+        queue->slots[i] = (struct l4vio_queue_slot){.link = link_to(i + 1u)};
+    queue->free_head = link_to(0);
 }
 
 /* Where the writing of a chain has come to. */
@@ -37,7 +89,7 @@ __attribute__((always_inline)) static inline void write_descriptor(struct cursor
 {
     struct virtq_desc *desc = &at->table[at->entry];
     at->last = at->entry;
-    at->entry = at->slots[at->entry].link; /* Of a free entry: not the head of anything. */
+    at->entry = linked(at->slots[at->entry].link);
     l4vio_store64(&desc->addr, address);
     l4vio_store32(&desc->len, length_bytes);
     l4vio_store16(&desc->flags, flags);
@@ -93,7 +145,7 @@ static inline void hold_chain(const struct cursor *at, uint32_t head, uint32_t e
     struct l4vio_queue_slot *slot = &at->slots[head];
     slot->writable_bytes = writable_bytes;
     at->slots[at->last].link = slot->link;
-    slot->link = l4vio_slot_link(at->last, entries);
+    slot->link = entries == 1 ? 0 : link_to(at->last | (entries - 1u) << 16);
 }
 
 /* One descriptor that points to a table; as write_chain. */
@@ -116,7 +168,8 @@ __attribute__((always_inline)) static inline int add_by(struct l4vio_queue *queu
                                                         const struct l4vio_request *requests,
                                                         unsigned added, unsigned count, bool tables)
 {
-    struct cursor at = {.table = queue->desc, .slots = queue->slots, .entry = queue->free_head};
+    struct cursor at = {
+        .table = queue->desc, .slots = queue->slots, .entry = linked(queue->free_head)};
     const struct l4vio_request *request = requests + added;
     const struct l4vio_request *const first = request;
     const struct l4vio_request *const end = requests + count;
@@ -148,7 +201,7 @@ __attribute__((always_inline)) static inline int add_by(struct l4vio_queue *queu
         head = at.entry;
     }
     uint32_t done = (uint32_t)(request - first);
-    queue->free_head = head;
+    queue->free_head = link_to(head);
     queue->extra_entries += room_before - room - done;
     added += done;
     return added ? (int)added : refusal;
@@ -193,8 +246,8 @@ static inline bool write_single(const struct l4vio_queue *queue,
     if (!available.walked)
         available.at = &split_avail_ring(queue)[split_place(queue, queue->avail_index)];
     l4vio_store16(available.at, (uint16_t)*head);
-    struct virtq_desc *desc = &split_table(queue)[*head];
-    struct l4vio_queue_slot *slot = &queue->slots[*head];
+    struct virtq_desc *desc = &split_table(queue)[linked(*head)];
+    struct l4vio_queue_slot *slot = &queue->slots[linked(*head)];
     /*
      * The link first: the next request waits for it, and a load just behind a store to the same place
      * in another page (the descriptor may be that) waits as well on some machines.
@@ -204,8 +257,7 @@ static inline bool write_single(const struct l4vio_queue *queue,
     l4vio_store32(&desc->len, length_bytes);
     l4vio_store_flags_next(desc, writable ? VIRTQ_DESC_F_WRITE : 0, 0);
     slot->u.cookie = request->cookie;
-    slot->writable_bytes = writable ? length_bytes : 0;
-    slot->link = l4vio_slot_link(0, 1); /* There is nothing to link to. */
+    hold_single(slot, writable ? length_bytes : 0);
     return true;
 }
 
@@ -261,7 +313,7 @@ static int add(struct l4vio_queue *queue, const struct l4vio_request *requests, 
         return add_many(queue, requests, 0, count);
     uint32_t head = queue->free_head;
     const struct available unknown = {.at = NULL, .walked = false};
-    if (head > queue->mask || !add_single(queue, requests, unknown, &head))
+    if (linked(head) > queue->mask || !add_single(queue, requests, unknown, &head))
         return add_any(queue, requests, 0, 1);
     queue->free_head = head;
     l4vio_advance(&queue->avail_index, 1);
@@ -271,7 +323,8 @@ static int add(struct l4vio_queue *queue, const struct l4vio_request *requests, 
 static void add_chain(struct l4vio_queue *queue, uint16_t head, uint16_t count,
                       uint32_t writable_bytes)
 {
-    struct cursor at = {.table = queue->desc, .slots = queue->slots, .entry = queue->free_head};
+    struct cursor at = {
+        .table = queue->desc, .slots = queue->slots, .entry = linked(queue->free_head)};
     uint32_t first = at.entry;
     uint16_t id = head;
 
@@ -285,7 +338,7 @@ static void add_chain(struct l4vio_queue *queue, uint16_t head, uint16_t count,
     hold_chain(&at, first, count, writable_bytes);
     split_make_available(queue, queue->avail_index, first);
     l4vio_advance(&queue->avail_index, 1);
-    queue->free_head = at.entry;
+    queue->free_head = link_to(at.entry);
     queue->extra_entries += count - 1u;
 }
 
@@ -297,7 +350,7 @@ static inline void put_back(struct l4vio_queue_slot *slots, struct l4vio_queue_s
         slot->link = free_head;
         return;
     }
-    struct l4vio_queue_slot *last = &slots[l4vio_slot_next(slot)];
+    struct l4vio_queue_slot *last = &slots[linked(slot->link)];
     slot->link = last->link;
     last->link = free_head;
 }
@@ -306,7 +359,7 @@ static inline void put_back(struct l4vio_queue_slot *slots, struct l4vio_queue_s
 static void give_back_ids(struct l4vio_queue_slot *slots, const struct l4vio_queue_slot *slot,
                           uint32_t entries)
 {
-    for (;; slot = &slots[slot->link]) {
+    for (;; slot = &slots[linked(slot->link)]) {
         slots[slot->u.descriptor.id].u.descriptor.link = L4VIO_ID_HELD;
         if (--entries == 0)
             return;
@@ -318,7 +371,7 @@ static void break_by_element(struct l4vio_queue *queue, struct split_used_elemen
 {
     if (used.id > queue->mask)
         l4vio_queue_break(queue, "used id out of range", used.id);
-    else if (l4vio_slot_count(&queue->slots[used.id]) == 0)
+    else if (entries_of(&queue->slots[used.id]) == 0)
         l4vio_queue_break(queue, "used id not in flight", used.id);
     else
         l4vio_queue_break(queue, "used length above the writable size", used.length);
@@ -343,7 +396,7 @@ __attribute__((always_inline)) static inline int take_any(struct l4vio_queue *qu
 
     for (;; used = split_read_used(&ring[(first + taken) & queue->mask])) {
         struct l4vio_queue_slot *slot = &queue->slots[used.id & queue->mask];
-        uint32_t chain = l4vio_slot_count(slot);
+        uint32_t chain = entries_of(slot);
         if (used.id > queue->mask || chain == 0)
             break;
         completion->length_bytes = used.length;
@@ -359,7 +412,7 @@ __attribute__((always_inline)) static inline int take_any(struct l4vio_queue *qu
         if (descriptor_level)
             give_back_ids(queue->slots, slot, chain);
         entries += chain;
-        free_head = used.id;
+        free_head = link_to(used.id);
         if (++taken == count)
             break;
     }
@@ -391,7 +444,7 @@ static inline bool take_single(const struct l4vio_queue *queue, struct split_use
     if (used.id > queue->mask)
         return false;
     struct l4vio_queue_slot *slot = &queue->slots[used.id & queue->mask];
-    if (l4vio_slot_count(slot) != 1 || used.length > slot->writable_bytes)
+    if (!single_has(slot, used.length))
         return false;
     completion->cookie = slot->u.cookie;
     completion->length_bytes = used.length;
@@ -417,7 +470,7 @@ __attribute__((noinline)) static int take_many(struct l4vio_queue *queue,
         used = split_read_used(element);
         if (!take_single(queue, used, completions, free_head))
             break;
-        free_head = used.id;
+        free_head = link_to(used.id);
         completions++;
     } while (++element != end);
     uint32_t left = (uint32_t)(end - element);
@@ -462,7 +515,7 @@ static inline int get_used_by(struct l4vio_queue *queue, struct l4vio_completion
         split_read_used(&split_elements(used_area)[split_place(queue, queue->used_index)]);
     if (!take_single(queue, used, completions, queue->free_head))
         return take_rest(queue, completions, 0, 1, used.id, used.length);
-    queue->free_head = used.id;
+    queue->free_head = link_to(used.id);
     l4vio_advance(&queue->used_index, 1);
     return 1;
 }
@@ -491,18 +544,23 @@ static int get_used_chain(struct l4vio_queue *queue, struct l4vio_completion *co
     return take_any(queue, completion, 0, 1, used, true);
 }
 
+static uint32_t entries_at(const struct l4vio_queue *queue, uint16_t entry)
+{
+    return entries_of(&queue->slots[entry]);
+}
+
 static void *take_back(struct l4vio_queue *queue, uint16_t entry)
 {
     bool descriptor_level = queue->descriptors != NULL;
     struct l4vio_queue_slot *slot = &queue->slots[entry];
     void *cookie = split_slot_cookie(slot, descriptor_level);
 
-    uint32_t entries = l4vio_slot_count(slot);
+    uint32_t entries = entries_of(slot);
 
     put_back(queue->slots, slot, entries, queue->free_head);
     if (descriptor_level)
         give_back_ids(queue->slots, slot, entries);
-    queue->free_head = entry;
+    queue->free_head = link_to(entry);
     queue->extra_entries -= entries - 1u;
     return cookie;
 }
@@ -521,5 +579,6 @@ const struct l4vio_ring_format l4vio_split = {
     .set_interrupts = l4vio_split_set_interrupts,
     .device_disarmed = l4vio_split_device_disarmed,
     .kick_position = l4vio_split_kick_position,
+    .entries_at = entries_at,
     .take_back = take_back,
 };
