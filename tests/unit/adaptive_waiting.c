@@ -17,6 +17,7 @@
 
 #include "block_server.h"
 #include "socket_server.h"
+#include "usage.h"
 
 #define MILLISECOND UINT64_C(1000000)
 #define SECOND      (UINT64_C(1000) * MILLISECOND)
@@ -149,6 +150,40 @@ static void waiting_in_vain_uses_no_cpu(void **state)
     socket_server_end(&server);
 }
 
+static bool has_waiter(const struct reader *reader)
+{
+    const struct l4vio_driver *driver = &l4vio_session_block(reader->session)->driver;
+
+    for (unsigned i = 0; i < driver->notification_count; i++) {
+        if (driver->notifications[i].waiter.handle != L4VIO_NO_HANDLE)
+            return true;
+    }
+    return false;
+}
+
+/* What a sleep was prepared with goes with the connection, and survives a reset. */
+static void sleeping_leaves_nothing_behind(void **state)
+{
+    struct usage before = usage_now();
+    struct socket_server server;
+    struct reader reader;
+    char uri[100];
+
+    (void)state;
+    start(&server, uri, L4VIO_SPIN_FIXED, false);
+    open_reader(&reader, uri, L4VIO_SPIN_FIXED);
+    struct l4vio_block *block = l4vio_session_block(reader.session);
+    for (unsigned i = 0; i < READS && !has_waiter(&reader); i++)
+        assert_int_equal(read_once(&reader), 0);
+    assert_true(has_waiter(&reader));
+    assert_int_equal(l4vio_block_recover(block, NULL), 0);
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(read_once(&reader), 0);
+    l4vio_session_close(reader.session);
+    socket_server_end(&server);
+    assert_int_equal(usage_now().descriptors, before.descriptors);
+}
+
 static void *read_on(void *argument)
 {
     struct reader *reader = argument;
@@ -226,6 +261,7 @@ int main(void)
         cmocka_unit_test(idle_pair_uses_no_cpu),
         cmocka_unit_test(idle_threads_use_no_cpu),
         cmocka_unit_test(waiting_in_vain_uses_no_cpu),
+        cmocka_unit_test(sleeping_leaves_nothing_behind),
         cmocka_unit_test(busy_client_does_not_starve_another),
         cmocka_unit_test(who_never_sleeps_hears_of_the_death_all_the_same),
     };
