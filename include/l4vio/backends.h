@@ -16,8 +16,8 @@ extern "C" {
 /** How a file is read and written. */
 enum l4vio_file_engine {
     /** MAP for a memfd that is sealed against shrinking. Otherwise io_uring for what has to wait
-     * (reads from the medium, FLUSH, DISCARD, ZERO), pread and pwrite for the rest; pread and pwrite
-     * alone where the kernel has no io_uring. */
+     * (reads from the medium, FLUSH, DISCARD, ZERO) and for several reads at once, pread and pwrite
+     * for the rest; pread and pwrite alone where the kernel has no io_uring. */
     L4VIO_FILE_ENGINE_AUTO,
     L4VIO_FILE_ENGINE_SYNC,  /**< pread and pwrite for everything. */
     L4VIO_FILE_ENGINE_URING, /**< io_uring for everything, or fail. */

@@ -63,9 +63,9 @@ void l4vio_file_info(void *self, struct l4vio_block_backend_info *info);
 int l4vio_file_run(struct l4vio_file *file, struct l4vio_block_io *io);
 
 /*
- * What needs no waiting is cheaper without the ring: reads of cached data, and writes, which only
- * copy into the page cache, but which a ring hands to a thread on many file systems. Whether the
- * operation is done; otherwise what is left of it is for the ring.
+ * What needs no waiting is cheaper without the ring, if there is only one of it: reads of cached data,
+ * and writes, which only copy into the page cache, but which a ring hands to a thread on many file
+ * systems. Whether the operation is done; otherwise what is left of it is for the ring.
  */
 bool l4vio_file_try_now(struct l4vio_file *file, struct l4vio_block_io *io, int *result);
 

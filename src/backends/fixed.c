@@ -128,7 +128,7 @@ static struct l4vio_fixed_slot *set_of(struct l4vio_fixed_table *table, uintptr_
 {
     unsigned set =
         (unsigned)(at / WINDOW_BYTES * 0x9e3779b1u >> 8) % (L4VIO_FIXED_SLOTS / SET_SLOTS);
-    return &table->slots[set * SET_SLOTS];
+    return &table->slots[(size_t)set * SET_SLOTS];
 }
 
 /* With the table's lock. The slot that the range lies in, registered or not, or NULL. */

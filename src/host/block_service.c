@@ -227,7 +227,8 @@ int l4vio_block_service_open(const struct l4vio_block_service_config *config,
         .added = config->added,
         .required = config->required,
     };
-    memcpy(own->device.id, id, strlen(id));
+    for (size_t i = 0; id[i]; i++) /* Without a NUL if it is as long as it may be. */
+        own->device.id[i] = id[i];
     int result = try_device(own, error);
     if (result < 0) {
         free(own);
