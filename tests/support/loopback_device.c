@@ -155,6 +155,7 @@ void loopback_device_start(struct loopback_device *self)
                                             .page = self->page_dataspace.base,
                                             .cmd_mode = self->cmd_mode,
                                             .kick_per_queue = self->kick_per_queue,
+                                            .carries_kick_data = self->carries_kick_data,
                                             .notification_count = LOOPBACK_DEVICE_NOTIFICATIONS,
                                             .trigger = l4vio_loopback_trigger,
                                             .trigger_self = &self->loopback};

@@ -22,6 +22,7 @@ struct loopback_device {
     /* Before start. */
     bool cmd_mode;
     bool kick_per_queue;
+    bool carries_kick_data;
     bool refuse_features;
     int refuse_queue;     /* Code that queue_ready returns. */
     int refuse_driver_ok; /* Code that driver_ok returns. */

@@ -47,6 +47,57 @@ static void queue_before_features_is_served(void **state)
     assert_int_equal(raw_take(driver, 0), 1);
 }
 
+/* Of a driver that is up to DRIVER. */
+static void accept_features(struct raw_driver *driver)
+{
+    for (unsigned i = 0; i < L4VIO_FEATURE_WORDS; i++)
+        l4vio_store32(&driver->page->driver_features_map[i], driver->features.word[i]);
+    l4vio_device_page_set_status(&driver->device_page, UP_TO_DRIVER | VIRTIO_STATUS_FEATURES_OK);
+}
+
+/* What lies in the memory of a queue that is ready is not such a ring: the set is refused, and another
+ * may be tried. */
+static void features_that_ready_queues_were_not_set_up_with_are_refused(void **state)
+{
+    static const unsigned bits[] = {L4VIO_F_RING_PACKED, L4VIO_F_EVENT_IDX, L4VIO_F_IN_ORDER,
+                                    L4VIO_F_ORDER_PLATFORM};
+    struct raw_driver *driver = *state;
+    for (unsigned i = 0; i < sizeof(bits) / sizeof(bits[0]); i++) {
+        struct l4vio_features kept = driver->features;
+        l4vio_features_set(&driver->device.config.offered, bits[i]);
+        l4vio_features_set(&driver->features, bits[i]);
+        l4vio_device_page_set_status(&driver->device_page, 0);
+        raw_register(driver);
+        memset(driver->memory, 0, RAW_DATA);
+        driver->rings[0].avail_index = 0;
+        l4vio_device_page_set_status(&driver->device_page, UP_TO_DRIVER);
+        raw_fill_entry(driver, 0);
+        assert_int_equal(l4vio_device_page_config_queue(&driver->device_page, 0, NULL), 0);
+        accept_features(driver);
+        assert_int_equal(raw_status(driver), UP_TO_DRIVER);
+        driver->features = kept;
+        accept_features(driver);
+        assert_int_equal(raw_status(driver), UP_TO_DRIVER | VIRTIO_STATUS_FEATURES_OK);
+        l4vio_device_page_set_status(&driver->device_page, UP);
+        raw_expect_works(driver);
+    }
+}
+
+/* Clauses V-6.2-4 and V-6.2-6: a device may insist. */
+static void required_features_must_be_accepted(void **state)
+{
+    struct raw_driver *driver = *state;
+    l4vio_features_set(&driver->device.config.offered, L4VIO_F_ACCESS_PLATFORM);
+    l4vio_features_set(&driver->device.config.required, L4VIO_F_ACCESS_PLATFORM);
+    l4vio_device_page_set_status(&driver->device_page, 0);
+    l4vio_device_page_set_status(&driver->device_page, UP_TO_DRIVER);
+    accept_features(driver);
+    assert_int_equal(raw_status(driver), UP_TO_DRIVER);
+    l4vio_features_set(&driver->features, L4VIO_F_ACCESS_PLATFORM);
+    accept_features(driver);
+    assert_int_equal(raw_status(driver), UP_TO_DRIVER | VIRTIO_STATUS_FEATURES_OK);
+}
+
 static void class_may_refuse_features(void **state)
 {
     struct raw_driver *driver = *state;
@@ -246,6 +297,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(bring_up_tells_the_class),
         CASE(queue_before_features_is_served),
+        CASE(features_that_ready_queues_were_not_set_up_with_are_refused),
+        CASE(required_features_must_be_accepted),
         CASE(class_may_refuse_features),
         CASE(broken_dependency_is_refused),
         CASE(class_may_refuse_a_queue),
