@@ -313,10 +313,12 @@ bool l4vio_queue_arm(struct l4vio_queue *queue);
 /**
  * Asks the device for a notification only once `completions` more requests have been used, and looks
  * again. With EVENT_IDX; without it as l4vio_queue_arm. A device that has fewer in flight never gets
- * there, so ask for at most l4vio_queue_in_flight.
+ * there, so ask for at most l4vio_queue_in_flight. A packed ring counts entries: if requests in flight
+ * have different numbers of them, the notification may come after fewer requests, never after more.
  * @param queue       the queue
  * @param completions 1 to l4vio_queue_in_flight; more is cut to that
- * @return true if so many are in the used ring already: do not sleep
+ * @return true if so many are in the used ring already, or the device is past the place where it was
+ *         asked for a notification: do not sleep
  */
 bool l4vio_queue_arm_after(struct l4vio_queue *queue, unsigned completions);
 

@@ -217,7 +217,7 @@ static uint32_t places_ahead(const struct l4vio_queue *queue, uint32_t place)
  */
 static bool may_be_used(const struct l4vio_queue *queue, uint32_t id)
 {
-    if (queue->published_index == queue->used_index || id >= queue->size ||
+    if (id >= queue->size ||
         l4vio_slot_count(&queue->slots[l4vio_masked_index(id, queue->size)]) == 0)
         return false;
     return !packed_is_held(queue) ||

@@ -245,16 +245,19 @@ static void used_length_above_the_buffer_breaks_a_strict_queue(void **state)
 /* Without the WRITE flag nothing was written, whatever the length says. */
 static void length_without_the_write_flag_is_none(void **state)
 {
+    static const uint32_t lengths[] = {5, 0xffff};
     (void)state;
     for (unsigned way = 0; way < WAYS; way++) {
-        for (unsigned max = 1; max <= 2; max++) {
+        for (unsigned i = 0; i < 8; i++) {
             struct packed_fixture *fixture = packed_fixture_create(9, ways[way] | PACKED_STRICT);
+            unsigned buffers = 1 + i % 2;
+            unsigned max = 1 + i / 2 % 2;
             struct l4vio_completion done[2];
             struct fake_packed_buffer seen;
-            assert_int_equal(packed_fixture_add(fixture, 1, 8, 0), 1);
+            assert_int_equal(packed_fixture_add(fixture, buffers, 8, 0), 1);
             l4vio_queue_publish(&fixture->queue);
             assert_true(fake_packed_next(&fixture->device, &seen));
-            fake_packed_put(&fixture->device, 0, seen.id, 0xffff,
+            fake_packed_put(&fixture->device, 0, seen.id, lengths[i / 4],
                             FAKE_PACKED_AVAIL | FAKE_PACKED_USED);
             assert_int_equal(l4vio_queue_get_used(&fixture->queue, done, max), 1);
             assert_int_equal(done[0].length_bytes, 0);
