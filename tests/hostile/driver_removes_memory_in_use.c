@@ -54,19 +54,24 @@ static void part_of_a_region_is_not_a_region(void **state)
                      L4VIO_ENOENT);
 }
 
-static void buffer_in_memory_taken_back_breaks_queue(void **state)
+/* The queue knows the place from the buffer before. */
+static void check_memory_taken_back(struct raw_driver *driver, uint64_t address)
 {
-    struct raw_driver *driver = *state;
     struct l4vio_device_region region = {
-        .device_address = 0x1000, .size_bytes = 4096, .base = driver->page_bytes};
+        .device_address = address, .size_bytes = 4096, .base = driver->page_bytes};
     assert_int_equal(l4vio_device_add_region(&driver->device, &region, NULL), 0);
-    /* The queue knows the place from the buffer before. */
-    raw_publish_piece(driver, 0, 0, 0x1000, 16, RAW_WRITE);
+    raw_publish_piece(driver, 0, 0, address, 16, RAW_WRITE);
     assert_int_equal(raw_take(driver, 0), 1);
     raw_finish(driver, 0, 0, 0);
-    assert_int_equal(l4vio_device_remove_region(&driver->device, 0x1000, 4096), 0);
-    raw_publish_piece(driver, 0, 0, 0x1000, 16, RAW_WRITE);
+    assert_int_equal(l4vio_device_remove_region(&driver->device, address, 4096), 0);
+    raw_publish_piece(driver, 0, 0, address, 16, RAW_WRITE);
     raw_expect_broken(driver);
+}
+
+static void buffer_in_memory_taken_back_breaks_queue(void **state)
+{
+    check_memory_taken_back(*state, RAW_BASE - 0x10000);
+    check_memory_taken_back(*state, RAW_BASE + 2 * RAW_MEMORY_BYTES);
 }
 
 int main(void)

@@ -127,6 +127,16 @@ static void more_segments_than_the_caller_takes_break_the_queue(void **state)
     assert_int_equal(queue->broken_error.value, 3);
 }
 
+static void caller_without_segments_takes_empty_chains_only(void **state)
+{
+    struct raw_driver *driver = *state;
+    struct l4vio_device_queue *queue = l4vio_device_queue(&driver->device, 0);
+    raw_publish_piece(driver, 0, 0, 0, 0, RAW_WRITE);
+    assert_int_equal(l4vio_device_queue_next(queue, &driver->chain, NULL, 0), 1);
+    raw_publish_one(driver, 0, 1);
+    assert_int_equal(l4vio_device_queue_next(queue, &driver->chain, NULL, 0), L4VIO_EBADPROTO);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, raw_setup, raw_teardown)
 
 int main(void)
@@ -139,6 +149,7 @@ int main(void)
         CASE(write_flag_of_an_indirect_descriptor_is_ignored),
         CASE(table_as_long_as_the_queue_is_taken),
         CASE(more_segments_than_the_caller_takes_break_the_queue),
+        CASE(caller_without_segments_takes_empty_chains_only),
     };
     return cmocka_run_group_tests_name("device_chain", tests, NULL, NULL);
 }

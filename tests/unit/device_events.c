@@ -120,6 +120,25 @@ static void driver_is_notified_when_its_place_is_passed(void **state)
         check_notifications(size, PACKED_EVENT_IDX);
 }
 
+/* The place that was passed before the last decision counts no more. */
+static void wish_that_was_answered_is_not_answered_again(void **state)
+{
+    const int *const formats[] = {SPLIT_EVENT_IDX, PACKED_EVENT_IDX};
+    (void)state;
+    for (unsigned f = 0; f < 2; f++) {
+        struct raw_queue *rig = raw_queue_new(4, formats[f]);
+        for (unsigned i = 0; i < 20; i++) {
+            want_position(rig, i);
+            use_one(rig);
+            assert_true(l4vio_device_queue_needs_notify(&rig->queue));
+            use_one(rig);
+            assert_false(l4vio_device_queue_needs_notify(&rig->queue));
+            i++;
+        }
+        raw_queue_free(rig);
+    }
+}
+
 static void index_wraps_between_wish_and_result(void **state)
 {
     struct raw_queue *rig = raw_queue_new(4, SPLIT_EVENT_IDX);
@@ -350,6 +369,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(driver_is_notified_when_its_place_is_passed),
+        cmocka_unit_test(wish_that_was_answered_is_not_answered_again),
         cmocka_unit_test(index_wraps_between_wish_and_result),
         cmocka_unit_test(decision_after_65536_entries_is_one),
         cmocka_unit_test(flag_means_nothing_with_event_idx),
