@@ -38,4 +38,16 @@ check split_in_order_used.c l4vio_split_in_order_get_used
 check split_in_order_used.c l4vio_split_in_order_get_used_platform platform
 check split_in_order_used.c l4vio_split_in_order_get_used_chain
 check split_events.c l4vio_split_has_used
+# Packed: the flags of the next used descriptor are what is published, and are read with it.
+check packed.c get_used
+check packed.c take_many_acquire
+check packed.c take_many_platform platform
+check packed.c get_used_chain
+check packed.c has_used
+check packed_in_order.c get_used
+check packed_in_order.c get_used_platform platform
+check packed_in_order.c take_many_acquire
+check packed_in_order.c take_many_platform platform
+check packed_in_order.c get_used_chain
+check packed_in_order.c has_used
 exit $status
