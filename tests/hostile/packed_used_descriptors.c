@@ -104,6 +104,26 @@ static void the_same_id_twice_breaks_queue(void **state)
     }
 }
 
+/* Looking how much there is, before sleeping, comes to an end. */
+static void the_same_id_twice_does_not_stop_a_driver_that_arms(void **state)
+{
+    (void)state;
+    for (unsigned way = 0; way < WAYS; way++) {
+        struct packed_fixture *fixture = packed_fixture_create(9, ways[way] | PACKED_EVENT_IDX);
+        struct l4vio_completion done[9];
+        struct fake_packed_buffer seen;
+        for (unsigned i = 0; i < 4; i++)
+            assert_int_equal(packed_fixture_add(fixture, 1, 8, i), 1);
+        l4vio_queue_publish(&fixture->queue);
+        assert_true(fake_packed_next(&fixture->device, &seen));
+        for (unsigned i = 0; i < 4; i++)
+            fake_packed_use(&fixture->device, seen.id, 1, 8);
+        assert_true(l4vio_queue_arm_after(&fixture->queue, 4));
+        assert_int_equal(l4vio_queue_get_used(&fixture->queue, done, 9), 1);
+        assert_breaks(fixture, 9, seen.id);
+    }
+}
+
 /* Places inside a list are not requests. */
 static void used_id_inside_a_list_breaks_queue(void **state)
 {
@@ -385,6 +405,7 @@ int main(void)
         cmocka_unit_test(used_id_out_of_range_breaks_queue),
         cmocka_unit_test(used_id_not_in_flight_breaks_queue),
         cmocka_unit_test(the_same_id_twice_breaks_queue),
+        cmocka_unit_test(the_same_id_twice_does_not_stop_a_driver_that_arms),
         cmocka_unit_test(used_id_inside_a_list_breaks_queue),
         cmocka_unit_test(completion_of_nothing_breaks_queue),
         cmocka_unit_test(a_request_that_was_not_published_cannot_be_completed),
