@@ -134,12 +134,15 @@ static void find_direct_alignment(struct l4vio_file *file)
 #endif
 }
 
-/* The same file again, whatever the path has come to mean. */
+/*
+ * The same file again, whatever the path has come to mean. Without O_NONBLOCK a ring gives every read
+ * of a tmpfs to a thread of its own.
+ */
 static int open_again(const struct l4vio_file *file, int flags)
 {
     char path[32];
     snprintf(path, sizeof(path), "/proc/self/fd/%d", file->fd);
-    return open(path, O_CLOEXEC | (file->read_only ? O_RDONLY : O_RDWR) | flags);
+    return open(path, O_CLOEXEC | O_NONBLOCK | (file->read_only ? O_RDONLY : O_RDWR) | flags);
 }
 
 /*

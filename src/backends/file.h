@@ -18,23 +18,24 @@ struct l4vio_file {
     int fd;
     bool read_only;
     bool block_device;
-    bool punches_holes;               /* The file system can release blocks. */
-    bool automatic;                   /* The ring is used where it helps, see l4vio_file_try_now. */
-    int cannot_zero;                  /* Atomic: the file system has no ZERO_RANGE. */
-    int flush_error;                  /* Atomic: see l4vio_file_flush_result. */
-    uint32_t block_bytes;             /* Preferred. */
-    uint32_t optimal_io_bytes;        /* 0: unknown. */
-    unsigned char *map;               /* file_map.c: the image, or NULL. */
-    uint64_t map_bytes;               /* Its size. */
-    uint8_t *chunks;                  /* Atomic: what is known of each of its chunks. */
-    int map_lost;                     /* Atomic: no longer to be used. */
-    int ring_fd;                      /* The same file for rings, see open_for_rings; or -1. */
-    int direct_fd;                    /* Past the page cache, or -1. */
-    int direct_lost;                  /* Atomic: it was refused once. */
-    uint32_t direct_memory;           /* Alignment of memory, bytes. */
-    uint32_t direct_offset;           /* Alignment of offset and length. */
-    struct l4vio_fixed_regions fixed; /* file_uring.c */
-    struct l4vio_block_lane *lanes;   /* With the lock of `fixed`: those of file_uring.c. */
+    bool punches_holes;        /* The file system can release blocks. */
+    bool automatic;            /* The ring is used where it helps, see l4vio_file_try_now. */
+    int cannot_try;            /* Atomic: the file system cannot tell whether a read would wait. */
+    int cannot_zero;           /* Atomic: the file system has no ZERO_RANGE. */
+    int flush_error;           /* Atomic: see l4vio_file_flush_result. */
+    uint32_t block_bytes;      /* Preferred. */
+    uint32_t optimal_io_bytes; /* 0: unknown. */
+    unsigned char *map;        /* file_map.c: the image, or NULL. */
+    uint64_t map_bytes;        /* Its size. */
+    uint8_t *chunks;           /* Atomic: what is known of each of its chunks. */
+    int map_lost;              /* Atomic: no longer to be used. */
+    int ring_fd;               /* The same file for rings, see open_for_rings; or -1. */
+    int direct_fd;             /* Past the page cache, or -1. */
+    int direct_lost;           /* Atomic: it was refused once. */
+    uint32_t direct_memory;    /* Alignment of memory, bytes. */
+    uint32_t direct_offset;    /* Alignment of offset and length. */
+    struct l4vio_fixed_regions fixed;    /* file_uring.c */
+    struct l4vio_block_lane *lanes;      /* With the lock of `fixed`: those of file_uring.c. */
     struct l4vio_file_counters counters; /* With that lock: of lanes that are closed. */
 };
 

@@ -91,9 +91,11 @@ bool l4vio_file_try_now(struct l4vio_file *file, struct l4vio_block_io *io, int 
         *result = run_transfer(file, io);
         return true;
     }
-    if (io->op != L4VIO_BLOCK_OP_READ)
+    if (io->op != L4VIO_BLOCK_OP_READ || __atomic_load_n(&file->cannot_try, __ATOMIC_RELAXED))
         return false;
     ssize_t bytes = transfer(file, io, RWF_NOWAIT);
+    if (bytes < 0 && errno == EOPNOTSUPP)
+        __atomic_store_n(&file->cannot_try, 1, __ATOMIC_RELAXED);
     if (bytes > 0)
         l4vio_file_advance(io, (uint64_t)bytes);
     *result = L4VIO_OK;
