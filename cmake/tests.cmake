@@ -78,6 +78,8 @@ foreach(folder tool build)
     l4vio_add_test(${folder}.${name} ${folder} ${script} 300)
   endforeach()
 endforeach()
+# 100 seconds of computing: more on a machine that has other things to do.
+set_tests_properties(build.models PROPERTIES TIMEOUT 900)
 
 file(GLOB script CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/examples/run.sh)
 if(script)

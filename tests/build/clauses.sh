@@ -52,7 +52,8 @@ while IFS=$tab read -r id _ _ _ tests; do
 done <"$scratch/rows"
 
 if [ -n "${L4VIO_CLAUSES:-}" ]; then
-    cut -f3 "$scratch/rows" | sort -u >"$scratch/areas"
+    printf '%s\n' 'Basic / Split ring' 'Basic / Packed ring' 'Basic / Virtqueue reset' \
+        'Reserved feature bits' >"$scratch/areas"
     awk -F'\t' 'NR == FNR { areas[$1]; next } FNR > 1 && $4 in areas { print $1 }' \
         "$scratch/areas" "$L4VIO_CLAUSES" | sort >"$scratch/wanted"
     cut -f1 "$scratch/rows" | sort >"$scratch/had"
