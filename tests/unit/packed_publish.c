@@ -212,6 +212,17 @@ static void detach_hands_back_every_cookie_once_after_a_reset(void **state)
         assert_int_equal(l4vio_queue_initialize_rings(queue), L4VIO_OK);
         assert_int_equal(l4vio_queue_room(queue), 20);
         queue->live = true;
+        /* Nor is anything left of what hid. */
+        assert_int_equal(packed_fixture_add(fixture, 1, 4, 10), 1);
+        l4vio_queue_publish(queue);
+        assert_int_equal(fake_packed_use_all(&fixture->device, 4), 1);
+        assert_int_equal(packed_fixture_add(fixture, 1, 4, 11), 1);
+        assert_int_equal(l4vio_queue_get_used(queue, &done, 1), 1);
+        assert_int_equal((uintptr_t)done.cookie, 10);
+        l4vio_queue_publish(queue);
+        assert_int_equal(fake_packed_use_all(&fixture->device, 4), 1);
+        assert_int_equal(l4vio_queue_get_used(queue, &done, 1), 1);
+        assert_int_equal((uintptr_t)done.cookie, 11);
         packed_fixture_spin(fixture, 50);
         packed_fixture_free(fixture);
     }
