@@ -55,14 +55,27 @@ static inline void *l4vio_device_chain_translate(struct l4vio_device_queue *queu
 }
 
 /*
- * The straight path: fills a chain of one buffer that is not empty and lies where the last one did,
- * but for its head. If it is another one, the way of all chains finds out what.
+ * One store: whoever hands the chain back copies both by one load, which would have to wait for two
+ * stores to reach the cache.
+ */
+static inline void l4vio_device_chain_name(struct l4vio_device_chain *chain, uint32_t head,
+                                           uint32_t entries)
+{
+    const uint16_t both[2] = {(uint16_t)head, (uint16_t)entries};
+    _Static_assert(offsetof(struct l4vio_device_chain, head) == 0, "head comes first");
+    _Static_assert(offsetof(struct l4vio_device_chain, entries) == 2, "entries comes next");
+    memcpy(chain, both, sizeof(both));
+}
+
+/*
+ * The straight path: fills a chain of one buffer that is not empty and lies where the last one did.
+ * If it is another one, the way of all chains finds out what.
  */
 static inline bool l4vio_device_chain_single(const struct l4vio_device_queue *queue,
                                              struct l4vio_device_chain *chain,
                                              struct l4vio_device_segment *segments,
                                              unsigned segments_max, struct l4vio_device_entry entry,
-                                             uint32_t flags)
+                                             uint32_t head, uint32_t flags)
 {
     const struct l4vio_device_region *region = queue->region;
     uint64_t length_bytes = l4vio_device_entry_length(entry);
@@ -77,7 +90,7 @@ static inline bool l4vio_device_chain_single(const struct l4vio_device_queue *qu
     segments->base = (unsigned char *)region->base + offset_bytes;
     segments->length_bytes = length_bytes;
     chain->segments = segments;
-    chain->entries = 1;
+    l4vio_device_chain_name(chain, head, 1);
     uint32_t writable = flags / VIRTQ_DESC_F_WRITE & 1u;
     uint64_t writable_bytes = writable ? length_bytes : 0;
     chain->readable = (uint16_t)(writable ^ 1u);

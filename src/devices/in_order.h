@@ -18,16 +18,17 @@ static inline bool l4vio_in_order_has(const struct l4vio_device_queue *queue, ui
 
 enum { L4VIO_IN_ORDER_FREE, L4VIO_IN_ORDER_TAKEN, L4VIO_IN_ORDER_FINISHED };
 
-/* Records a chain that was taken at a place. */
+/* Records a chain that was taken at a place. Head and entries are at hand: not read back. */
 static inline void l4vio_in_order_take(struct l4vio_device_queue *queue, uint32_t place,
-                                       const struct l4vio_device_chain *chain)
+                                       const struct l4vio_device_chain *chain, uint32_t head,
+                                       uint32_t entries)
 {
     struct l4vio_device_queue_slot *slot = &queue->slots[place];
     slot->writable_bytes = (uint32_t)chain->writable_bytes;
-    slot->head = chain->head;
-    slot->entries = chain->entries;
+    slot->head = (uint16_t)head;
+    slot->entries = (uint16_t)entries;
     slot->state = L4VIO_IN_ORDER_TAKEN;
-    queue->slots[chain->head].place = (uint16_t)place;
+    queue->slots[head].place = (uint16_t)place;
 }
 
 /* Takes the record of the chain at a place back; false if it is not that chain, or finished. */

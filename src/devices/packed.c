@@ -109,8 +109,7 @@ static inline int walk_list(struct l4vio_device_queue *queue, struct l4vio_devic
         if (result)
             return result;
         if (!(flags & VIRTQ_DESC_F_NEXT)) {
-            chain->head = (uint16_t)l4vio_packed_id(entry.word);
-            chain->entries = (uint16_t)entries;
+            l4vio_device_chain_name(chain, l4vio_packed_id(entry.word), entries);
             return L4VIO_OK;
         }
         if (entries == room)
@@ -128,17 +127,17 @@ static inline int walk_list(struct l4vio_device_queue *queue, struct l4vio_devic
 
 /* The chain is what was taken, but for its id: it is in flight now, or the queue is broken. */
 static inline int commit(struct l4vio_device_queue *queue, const struct l4vio_device_chain *chain,
-                         bool in_order)
+                         uint32_t id, uint32_t entries, bool in_order)
 {
-    if (chain->head >= queue->size)
-        return l4vio_device_queue_break(queue, "a buffer id is out of range", chain->head);
+    if (id >= queue->size)
+        return l4vio_device_queue_break(queue, "a buffer id is out of range", id);
     if (in_order) {
-        if (l4vio_in_order_has(queue, chain->head))
-            return l4vio_device_queue_break(queue, "a buffer id is in flight already", chain->head);
-        l4vio_in_order_take(queue, queue->avail_index, chain);
+        if (l4vio_in_order_has(queue, id))
+            return l4vio_device_queue_break(queue, "a buffer id is in flight already", id);
+        l4vio_in_order_take(queue, queue->avail_index, chain, id, entries);
     }
-    set_avail_position(queue, ahead_of(queue, avail_position(queue), chain->entries));
-    queue->in_flight_entries = (uint16_t)(queue->in_flight_entries + chain->entries);
+    set_avail_position(queue, ahead_of(queue, avail_position(queue), entries));
+    queue->in_flight_entries = (uint16_t)(queue->in_flight_entries + entries);
     queue->in_flight++;
     queue->counters.taken++;
     return 1;
@@ -151,15 +150,16 @@ static int take_chain(struct l4vio_device_queue *queue, struct l4vio_device_chai
 {
     struct l4vio_device_walk walk = l4vio_device_walk_begin(chain, segments, segments_max);
     int result;
-    chain->head = (uint16_t)l4vio_packed_id(first.word);
-    chain->entries = 1;
+    l4vio_device_chain_name(chain, l4vio_packed_id(first.word), 1);
     if (flags_of(first) & VIRTQ_DESC_F_INDIRECT)
         result = walk_table(queue, &walk, chain, first);
     else
         result = walk_list(queue, &walk, chain, first);
     if (!result)
         result = l4vio_device_walk_end(queue, &walk, chain);
-    return result ? result : commit(queue, chain, queue->slots != NULL);
+    if (result)
+        return result;
+    return commit(queue, chain, chain->head, chain->entries, queue->slots != NULL);
 }
 
 /*
@@ -183,10 +183,10 @@ __attribute__((always_inline)) static inline int take(struct l4vio_device_queue 
                                         queue->size);
 
     struct l4vio_device_entry first = {l4vio_load64(&desc->addr), word};
-    if (!l4vio_device_chain_single(queue, chain, segments, segments_max, first, flags))
+    uint32_t id = l4vio_packed_id(word);
+    if (!l4vio_device_chain_single(queue, chain, segments, segments_max, first, id, flags))
         return take_chain(queue, chain, segments, segments_max, first);
-    chain->head = (uint16_t)l4vio_packed_id(word);
-    return commit(queue, chain, in_order);
+    return commit(queue, chain, id, 1, in_order);
 }
 
 /* Used descriptors that are being written: the first one is shown last, and with it all of them. */

@@ -114,10 +114,10 @@ static inline int walk_chain(struct l4vio_device_queue *queue, struct l4vio_devi
 
 /* The chain is what was taken: it is in flight now. */
 static inline int commit(struct l4vio_device_queue *queue, const struct l4vio_device_chain *chain,
-                         bool in_order)
+                         uint32_t head, bool in_order)
 {
     if (in_order)
-        l4vio_in_order_take(queue, place_of(queue, queue->avail_index), chain);
+        l4vio_in_order_take(queue, place_of(queue, queue->avail_index), chain, head, 1);
     queue->avail_index++;
     queue->in_flight++;
     queue->counters.taken++;
@@ -135,8 +135,7 @@ static int take_chain(struct l4vio_device_queue *queue, struct l4vio_device_chai
         result = l4vio_device_walk_end(queue, &walk, chain);
     if (result)
         return result;
-    chain->entries = 1;
-    return commit(queue, chain, queue->slots != NULL);
+    return commit(queue, chain, chain->head, queue->slots != NULL);
 }
 
 /* Reads the available index. Entries that were not looked at, or a negative code. */
@@ -176,10 +175,12 @@ __attribute__((always_inline)) static inline int take(struct l4vio_device_queue 
     if (in_order && l4vio_in_order_has(queue, head))
         return l4vio_device_queue_break(queue, "the head of a chain is in flight already", head);
     struct l4vio_device_entry first = l4vio_device_entry_at(queue->desc, head);
-    chain->head = (uint16_t)head;
-    if (!l4vio_device_chain_single(queue, chain, segments, segments_max, first, flags_of(first)))
+    if (!l4vio_device_chain_single(queue, chain, segments, segments_max, first, head,
+                                   flags_of(first))) {
+        l4vio_device_chain_name(chain, head, 1);
         return take_chain(queue, chain, segments, segments_max, first);
-    return commit(queue, chain, in_order);
+    }
+    return commit(queue, chain, head, in_order);
 }
 
 static inline void write_used(const struct l4vio_device_queue *queue, uint32_t index, uint32_t head,
