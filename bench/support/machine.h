@@ -56,6 +56,9 @@ double ns_per_unit(uint64_t (*work)(void *context), void *context, double second
 double ns_per_busy_unit(uint64_t (*work)(void *context), void *context, double seconds,
                         clockid_t peer);
 
+/* From here on no more slices than usual, however busy the machine is. */
+void no_extra_slices(void);
+
 /* Round trip of one cache line between two CPUs, ns. */
 double line_round_trip_ns(unsigned cpu, unsigned other_cpu, double seconds);
 

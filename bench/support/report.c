@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "machine.h"
+
 enum { own_max = 16, option_own = 1000 };
 
 static void print_help(const char *program, const char *what, double seconds,
@@ -76,6 +78,7 @@ void bench_options_parse(struct bench_options *options, int argc, char **argv, c
             options->seconds = number_or_exit(program, "seconds", optarg, 1e-4, 100);
         } else if (c == 'b') {
             options->brief = true;
+            no_extra_slices();
         } else if (c == 'j') {
             options->json = true;
         } else if (c == 'h') {
