@@ -394,7 +394,8 @@ int l4vio_driver_config_queue(struct l4vio_driver *driver, uint32_t queue, uint1
  * @param error  filled on failure, may be NULL
  * @return as l4vio_driver_config_queue; L4VIO_ERANGE also for a notification index without object;
  *         L4VIO_EBUSY if the queue is live already; L4VIO_EINVAL also for a queue that was initialised
- *         with other ring features than were accepted (value: the bit)
+ *         with other ring features than were accepted (value: the bit), and for one whose rings a device
+ *         has known since they were initialised
  */
 int l4vio_driver_attach_queue(struct l4vio_driver *driver, struct l4vio_queue *queue,
                               struct l4vio_error *error);

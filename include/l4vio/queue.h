@@ -187,9 +187,10 @@ struct l4vio_queue {
     bool interrupts_off;    /**< Whether the device was last asked for no notifications. */
     bool live;              /**< The device may own memory of this queue. */
     bool kick_fetched;      /**< kick_handle is valid. */
+    bool rings_used;        /**< A device has known these rings since they were initialised. */
     int broken;             /**< 0, or the sticky error code. */
     uint64_t kick_index;    /**< published_index at the last kick decision. */
-    uint64_t armed_index;   /**< EVENT_IDX: used_index at the notification that was asked for. */
+    uint64_t armed_index;   /**< EVENT_IDX: used_index at the notification asked for last. */
     uint64_t in_order_end;  /**< In order: completions known of, up to this request. */
     uint64_t held_word; /**< Packed: length, id and flags of the descriptor at held_place: written
                                  by publish. */
@@ -313,10 +314,11 @@ bool l4vio_queue_arm(struct l4vio_queue *queue);
 /**
  * Asks the device for a notification only once `completions` more requests have been used, and looks
  * again. With EVENT_IDX; without it as l4vio_queue_arm. A device that has fewer in flight never gets
- * there, so ask for at most l4vio_queue_in_flight. A packed ring counts entries: if requests in flight
- * have different numbers of them, the notification may come after fewer requests, never after more.
+ * there, so what is in flight and published is the most that is asked for. A packed ring counts entries:
+ * if requests in flight have different numbers of them, the notification may come after fewer requests,
+ * never after more of those that are in flight now. If shorter ones are added, ask again.
  * @param queue       the queue
- * @param completions 1 to l4vio_queue_in_flight; more is cut to that
+ * @param completions at least 1
  * @return true if so many are in the used ring already, or the device is past the place where it was
  *         asked for a notification: do not sleep
  */

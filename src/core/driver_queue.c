@@ -140,6 +140,10 @@ static int check_attach(struct l4vio_driver *driver, const struct l4vio_queue *q
     if (queue->broken)
         return l4vio_fail(error, queue->broken, "the queue is broken: initialise its rings first",
                           queue->index);
+    /* The device would begin at index 0, and carry out once more what it finds there. */
+    if (queue->rings_used)
+        return l4vio_fail(error, L4VIO_EINVAL, "the rings were in use: initialise them first",
+                          queue->index);
     /* Objects that the library did not make may be bound later, at any index of the device. */
     uint32_t indexes =
         driver->manage ? driver->notification_count : driver->identity.notification_count;
@@ -199,6 +203,7 @@ static int attach(struct l4vio_driver *driver, struct l4vio_queue *queue, struct
         return result;
     }
     queue->live = true;
+    queue->rings_used = true;
     queue->next = driver->queues;
     driver->queues = queue;
     return result;
@@ -274,6 +279,8 @@ int l4vio_driver_notify(struct l4vio_driver *driver, struct l4vio_queue *queue)
         /* Until DRIVER_OK the queue itself remembers: its kick index stays behind. */
         return l4vio_driver_check_usable(driver, NULL);
     }
+    const uint64_t kick_index = queue->kick_index;
+    const uint16_t kick_place = queue->kick_place;
     if (!l4vio_queue_needs_kick(queue))
         return L4VIO_OK;
     struct l4vio_notification to_device = {.handle = queue->kick_handle};
@@ -284,8 +291,12 @@ int l4vio_driver_notify(struct l4vio_driver *driver, struct l4vio_queue *queue)
     }
     int result = transport->ops->kick(transport->self, queue->index, l4vio_queue_kick_data(queue),
                                       &to_device);
-    if (result)
+    if (result) {
+        /* Still owed: the next call decides anew. */
+        queue->kick_index = kick_index;
+        queue->kick_place = kick_place;
         return result;
+    }
     l4vio_count(&queue->counters.kicks_sent, 1);
     l4vio_driver_trace(driver, L4VIO_TRACE_KICK, queue->index, queue->published_index, 0);
     return L4VIO_OK;

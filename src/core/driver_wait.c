@@ -283,6 +283,14 @@ int l4vio_driver_drain(struct l4vio_driver *driver, struct l4vio_queue *queue,
     }
 }
 
+/* With EVENT_IDX a wish is good for one notification, and comes true or not while completions are taken:
+ * once they are, there is no further one. */
+static bool is_silent(const struct l4vio_queue *queue)
+{
+    return l4vio_queue_is_disarmed(queue) ||
+           (queue->event_idx && queue->armed_index < queue->used_index);
+}
+
 /*
  * Queues that were told to be silent by an earlier wait speak up again. True if one of them has
  * something of which there was no notification.
@@ -291,7 +299,7 @@ static bool arm_silent_queues(const struct l4vio_driver *driver, uint32_t index)
 {
     bool missed = false;
     for (struct l4vio_queue *queue = driver->queues; queue; queue = queue->next) {
-        if (queue->driver_notify_index == index && l4vio_queue_is_disarmed(queue))
+        if (queue->driver_notify_index == index && is_silent(queue))
             missed |= l4vio_queue_arm(queue);
     }
     return missed;

@@ -81,9 +81,15 @@ bool l4vio_packed_wants_kick(const struct l4vio_queue *queue)
  * each, and at least what is left if all the others were as long as any ever was. So the device is
  * never asked for a place that it does not come to with these completions, and if all requests have
  * the same number of entries this is the exact figure.
+ *
+ * The first entry of the next completion tells of it whatever it is, even one that is added later and is
+ * shorter than all that is in flight now.
  */
 uint32_t l4vio_packed_entries_of(const struct l4vio_queue *queue, unsigned completions)
 {
+    if (completions == 1)
+        return 1;
+
     uint32_t requests = l4vio_queue_in_flight(queue);
     uint32_t entries = requests + queue->extra_entries;
     uint32_t others = requests > completions ? (requests - completions) * queue->longest : 0;

@@ -217,12 +217,14 @@ int l4vio_queue_initialize_rings(struct l4vio_queue *queue)
     queue->published_index = 0;
     queue->used_index = 0;
     queue->kick_index = 0;
+    queue->armed_index = 0;
     queue->extra_entries = 0;
     queue->interrupts_off = false;
     queue->format->initialize(queue);
     if (queue->descriptors)
         initialize_ids(queue);
     queue->detach_entry = 0;
+    queue->rings_used = false;
     queue->broken = L4VIO_OK;
     queue->ops = choose_ops(queue);
     queue->broken_error = (struct l4vio_error){0};
@@ -264,6 +266,7 @@ bool l4vio_queue_has_used(const struct l4vio_queue *queue)
 static bool arm(struct l4vio_queue *queue, unsigned completions)
 {
     queue->format->set_interrupts(queue, completions);
+    queue->armed_index = queue->used_index + completions - 1u;
     queue->interrupts_off = false;
     /* The device must see the wish before we look again, or both sides wait for the other (B6). */
     full_barrier(queue);
@@ -277,9 +280,10 @@ bool l4vio_queue_arm(struct l4vio_queue *queue)
 
 bool l4vio_queue_arm_after(struct l4vio_queue *queue, unsigned completions)
 {
-    unsigned in_flight = l4vio_queue_in_flight(queue);
+    /* What is not published the device does not know: to wait for it is to wait for ever. */
+    uint64_t in_flight = queue->published_index - queue->used_index;
     if (completions > in_flight)
-        completions = in_flight;
+        completions = (unsigned)in_flight;
     return arm(queue, queue->event_idx && completions > 1 ? completions : 1);
 }
 

@@ -35,7 +35,6 @@ void l4vio_split_initialize_areas(struct l4vio_queue *queue)
     clear16((l4vio_le16 *)queue->avail, l4vio_virtqueue_avail_bytes(size) / sizeof(l4vio_le16));
     clear16((l4vio_le16 *)(uintptr_t)queue->used,
             l4vio_virtqueue_used_bytes(size) / sizeof(l4vio_le16));
-    queue->armed_index = 0;
 }
 
 /* Index of what was added, and everything before it (clause D-2.7.13.3.1-1). */

@@ -88,6 +88,10 @@ static bool work(struct loopback_device *self, uint32_t index)
         l4vio_device_queue_finish(queue, used, count);
     if (queue && !self->silent)
         l4vio_device_notify(&self->device, index);
+    /* With EVENT_IDX the device says anew from which request on it wants a kick. What a quota leaves for
+     * later is looked at without one. */
+    if (queue)
+        (void)l4vio_device_queue_arm(queue);
     return count != 0;
 }
 
