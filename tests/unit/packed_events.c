@@ -112,6 +112,25 @@ static void more_than_a_round_without_a_decision_kicks(void **state)
     }
 }
 
+/* Nor do the places tell if it was chains that went round. */
+static void more_than_a_round_of_chains_kicks(void **state)
+{
+    (void)state;
+    for (uint16_t place = 0; place < 8; place++) {
+        struct packed_fixture *fixture = packed_fixture_create(8, PACKED_EVENT_IDX);
+        struct l4vio_completion done;
+        l4vio_queue_needs_kick(&fixture->queue);
+        for (unsigned i = 0; i < 8; i++) {
+            publish(fixture, 1, 2);
+            assert_int_equal(fake_packed_use_all(&fixture->device, 8), 1);
+            assert_int_equal(l4vio_queue_get_used(&fixture->queue, &done, 1), 1);
+        }
+        fake_packed_put_device_event(&fixture->device, DESC, (uint16_t)(place | WRAP));
+        assert_true(l4vio_queue_needs_kick(&fixture->queue));
+        packed_fixture_free(fixture);
+    }
+}
+
 /* What is added and not published does not count. */
 static void requests_that_wait_to_be_published_are_not_kicked_for(void **state)
 {
@@ -278,6 +297,7 @@ int main(void)
         cmocka_unit_test(a_place_without_event_idx_counts_as_enabled),
         cmocka_unit_test(kicks_follow_the_place_of_the_device),
         cmocka_unit_test(more_than_a_round_without_a_decision_kicks),
+        cmocka_unit_test(more_than_a_round_of_chains_kicks),
         cmocka_unit_test(requests_that_wait_to_be_published_are_not_kicked_for),
         cmocka_unit_test(a_place_outside_the_ring_kicks),
         cmocka_unit_test(disarm_and_arm_write_the_flags),
