@@ -32,7 +32,7 @@
 #include "core/ordering.h"
 
 /* Enough to wrap 16-bit indexes in every combination. */
-#define OPERATIONS_LEAST   70000u
+#define OPERATIONS_TO_WRAP (COMBINATIONS * UINT64_C(70000))
 #define OPERATIONS_DEFAULT 10000000u
 #define SLEEP_LIMIT_S      60
 #define SIZE_MAX_HERE      256u
@@ -533,8 +533,8 @@ static void nothing_is_lost_doubled_or_reordered(void **state)
     if (only && strcmp(only, name) != 0)
         skip();
     uint64_t total = operations / COMBINATIONS;
-    if (total < OPERATIONS_LEAST)
-        total = OPERATIONS_LEAST;
+    if (total < SIZE_MAX_HERE)
+        total = SIZE_MAX_HERE;
 
     /* Small rings wait for each other most of the time: a share of the operations is enough. */
     uint64_t small = total / 40;
@@ -550,7 +550,7 @@ static uint64_t default_operations(void)
     if (given)
         return strtoull(given, NULL, 0);
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-    return OPERATIONS_LEAST;
+    return OPERATIONS_TO_WRAP;
 #else
     return OPERATIONS_DEFAULT;
 #endif

@@ -127,13 +127,12 @@ static void wish_that_was_answered_is_not_answered_again(void **state)
     (void)state;
     for (unsigned f = 0; f < 2; f++) {
         struct raw_queue *rig = raw_queue_new(4, formats[f]);
-        for (unsigned i = 0; i < 20; i++) {
+        for (unsigned i = 0; i < 20; i += 2) {
             want_position(rig, i);
             use_one(rig);
             assert_true(l4vio_device_queue_needs_notify(&rig->queue));
             use_one(rig);
             assert_false(l4vio_device_queue_needs_notify(&rig->queue));
-            i++;
         }
         raw_queue_free(rig);
     }
