@@ -13,6 +13,11 @@
  * queue: every later call returns L4VIO_EBADPROTO until l4vio_queue_initialize_rings. A used length above
  * the writable size of the chain is clamped and counted, in strict mode it breaks the queue.
  *
+ * A request that is added and not published counts as not in flight, with one exception: a split queue
+ * without IN_ORDER has no record of which those are. There a device that lies may have such a one
+ * completed in the place of one that it has, though never more in all than were published. So publish
+ * before taking completions where that matters.
+ *
  * Threads: one thread at a time per queue; different queues are independent.
  */
 #ifndef L4VIO_QUEUE_H
