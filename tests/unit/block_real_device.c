@@ -31,6 +31,7 @@ static struct {
     struct l4vio_device_page page;
     struct l4vio_dataspace page_space;
     struct l4vio_block_backend store;
+    struct l4vio_block_lane *lane;
     struct l4vio_device_block device;
     struct l4vio_device_queue_state states[QUEUES];
     struct l4vio_device_block_queue device_queues[QUEUES];
@@ -65,7 +66,6 @@ static bool pump(void *self)
 
 static void make_device(struct l4vio_transport *transport)
 {
-    struct l4vio_block_lane *lane;
     struct l4vio_error error = {0};
 
     assert_int_equal(0, l4vio_memory_backend_open(DISK_BYTES, &t.store, &error));
@@ -82,9 +82,9 @@ static void make_device(struct l4vio_transport *transport)
         .region_count = 8,
     };
     assert_int_equal(0, l4vio_device_block_init(&t.device, &config, &error));
-    assert_int_equal(0, t.store.ops->lane_open(t.store.self, &lane, &error));
+    assert_int_equal(0, t.store.ops->lane_open(t.store.self, &t.lane, &error));
     for (uint32_t i = 0; i < QUEUES; i++)
-        l4vio_device_block_set_lane(&t.device, i, lane);
+        l4vio_device_block_set_lane(&t.device, i, t.lane);
     t.platform = l4vio_loopback_platform_init(&t.os, t.arena, ARENA_BYTES);
     t.os.pump = pump;
     assert_int_equal(0, t.platform.ops->dataspace_allocate(t.platform.self, L4VIO_PAGE_BYTES,
@@ -132,6 +132,7 @@ static int teardown(void **state)
 {
     (void)state;
     l4vio_block_close(&t.block);
+    t.store.ops->lane_close(t.store.self, t.lane);
     l4vio_memory_backend_close(&t.store);
     free(t.arena);
     return 0;
