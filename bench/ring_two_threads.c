@@ -28,7 +28,7 @@ struct point {
     struct samples ns;
     struct samples driver_ns;
     struct samples device_ns;
-    struct samples line_ns; /* The streaming rate, right beside: virtual CPUs move about. */
+    struct samples line_ns; /* The streaming rate, right beside. */
     struct samples lines;   /* Counted; empty if nothing counts. */
 };
 
@@ -112,6 +112,30 @@ static void measure(struct point *point, const struct bench_options *options)
     ring_pair_close(pair);
 }
 
+static int order(const void *a, const void *b)
+{
+    double left = *(const double *)a;
+    double right = *(const double *)b;
+    return (left > right) - (left < right);
+}
+
+/*
+ * The streaming rate is the machine's, not a point's: what a quarter of the points saw or better, so
+ * that moments in which it was slow, of which a virtual machine has many, raise no limit.
+ */
+static double line_rate_ns(void)
+{
+    double rates[points_max];
+    unsigned count = 0;
+    for (unsigned i = 0; i < point_count; i++)
+        if (points[i].line_ns.count)
+            rates[count++] = samples_median(&points[i].line_ns);
+    if (count == 0)
+        return 0;
+    qsort(rates, count, sizeof(rates[0]), order);
+    return rates[count / 4];
+}
+
 static double larger(double a, double b)
 {
     return a > b ? a : b;
@@ -123,7 +147,7 @@ static void print(struct report *report, const struct point *point)
     char name[ring_name_bytes];
     double ns = samples_median(&point->ns);
     double least = ring_least_lines(shape);
-    double limit = least * samples_median(&point->line_ns);
+    double limit = least * line_rate_ns();
     double alone = larger(samples_median(&point->driver_ns), samples_median(&point->device_ns));
     ring_features_name(&shape->features, name);
     report_text(report, "ring", name);
@@ -140,7 +164,7 @@ static void print(struct report *report, const struct point *point)
     if (point->lines.count)
         report_samples(report, "lines", &point->lines);
     else
-        report_number(report, "lines", ns / samples_median(&point->line_ns));
+        report_number(report, "lines", ns / line_rate_ns());
     report_number(report, "limit_ns", limit);
     report_number(report, "bound_ns", larger(limit, alone));
     report_number(report, "ratio", ns / larger(limit, alone));
