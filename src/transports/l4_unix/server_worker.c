@@ -225,7 +225,7 @@ static void kicked(struct l4vio_worker *worker, struct l4vio_served_client *clie
         if (!ring)
             continue;
         if (i == index)
-            ring->counters.kicks++;
+            l4vio_device_queue_kicked(ring, i);
         if (i == index || (index == 0 && l4vio_device_queue_has_avail(ring)))
             l4vio_worker_activate(worker, &client->queues[i]);
     }
