@@ -10,35 +10,9 @@
 
 #include <cmocka.h>
 
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-#define LE16(value) __builtin_bswap16(value)
-#define LE32(value) __builtin_bswap32(value)
-#else
-#define LE16(value) (value)
-#define LE32(value) (value)
-#endif
+#include "fake_device_words.h"
 
 #define BUFFERS_MAX 8u
-
-static uint16_t get16(const void *at, int order)
-{
-    return LE16(__atomic_load_n((const uint16_t *)at, order));
-}
-
-static void put16(void *at, uint16_t value, int order)
-{
-    __atomic_store_n((uint16_t *)at, LE16(value), order);
-}
-
-static uint32_t get32(const void *at)
-{
-    return LE32(__atomic_load_n((const uint32_t *)at, __ATOMIC_RELAXED));
-}
-
-static void put32(void *at, uint32_t value)
-{
-    __atomic_store_n((uint32_t *)at, LE32(value), __ATOMIC_RELAXED);
-}
 
 void fake_packed_init(struct fake_packed *device, uint16_t size, void *ring, void *driver_area,
                       void *device_area)

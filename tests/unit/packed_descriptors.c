@@ -9,38 +9,12 @@
 
 #include <l4vio/wire/ring.h>
 
+#include "descriptor_chain.h"
 #include "fake_device_packed.h"
 
 static const unsigned ways[] = {0, PACKED_IN_ORDER, PACKED_ORDER_PLATFORM,
                                 PACKED_IN_ORDER | PACKED_EVENT_IDX};
 #define WAYS (sizeof(ways) / sizeof(ways[0]))
-
-/* A chain of so many new descriptors of 16 bytes, the last `writable` of them writable. */
-static uint16_t make_chain(struct l4vio_queue *queue, unsigned count, unsigned writable)
-{
-    uint16_t head = L4VIO_EOQ;
-    for (unsigned i = 0; i < count; i++) {
-        uint16_t id = l4vio_descriptor_alloc(queue);
-        struct l4vio_descriptor *descriptor = l4vio_descriptor_get(queue, id);
-        assert_non_null(descriptor);
-        *descriptor = (struct l4vio_descriptor){
-            .address = 0x1000u * id,
-            .length_bytes = 16,
-            .flags =
-                (uint16_t)((i ? VIRTQ_DESC_F_NEXT : 0u) | (i < writable ? VIRTQ_DESC_F_WRITE : 0u)),
-            .next = head,
-        };
-        head = id;
-    }
-    return head;
-}
-
-static uint16_t tail_of(struct l4vio_queue *queue, uint16_t id)
-{
-    while (queue->descriptors[id].flags & VIRTQ_DESC_F_NEXT)
-        id = queue->descriptors[id].next;
-    return id;
-}
 
 /* Chains of all lengths, completed in the order they came or the other way round, for many rounds. */
 static void chains_go_round(void **state)
