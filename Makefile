@@ -4,7 +4,7 @@
 PREFIX ?= /usr/local
 BUILD  := build/release
 
-.PHONY: all demo test models bench bench-instructions soak soak-rings format lint docs install clean help
+.PHONY: all demo test models interop bench bench-instructions soak soak-rings format lint docs install clean help
 
 all: ## Build the library and the tool (build/release)
 	@scripts/setup build
@@ -16,6 +16,9 @@ demo: all ## Show a driver and a device at work
 
 test: ## Build and test everything; ends with the count
 	@scripts/test
+
+interop: ## Run the tests with peers of others: QEMU, its storage daemon, Linux guests
+	@scripts/interop
 
 bench: ## Run the benchmarks: table, build/bench/results.json, plots
 	@scripts/setup bench

@@ -55,6 +55,35 @@ if(TARGET l4vio_static)
     set_target_properties(tool_helper_${name} PROPERTIES OUTPUT_NAME ${name})
   endforeach()
 
+  # What the scripts of tests/interop run on this side of a socket.
+  l4vio_glob(sources tests/interop/helpers)
+  foreach(source IN LISTS sources)
+    cmake_path(GET source STEM name)
+    l4vio_program(interop_helper_${name} tests/interop ${source})
+    target_compile_definitions(interop_helper_${name} PRIVATE _GNU_SOURCE=)
+    target_link_libraries(interop_helper_${name} PRIVATE l4vio_test_support)
+    set_target_properties(interop_helper_${name} PROPERTIES OUTPUT_NAME ${name})
+  endforeach()
+
+  # What they run inside a guest: alone in its memory, so it is static and never sanitized.
+  include(CheckCSourceCompiles)
+  set(CMAKE_REQUIRED_LINK_OPTIONS -static)
+  check_c_source_compiles("int main(void) { return 0; }" L4VIO_HAS_STATIC_LIBC)
+  unset(CMAKE_REQUIRED_LINK_OPTIONS)
+  l4vio_glob(sources tests/interop/guests/programs)
+  foreach(source IN LISTS sources)
+    cmake_path(GET source STEM name)
+    if(L4VIO_HAS_STATIC_LIBC)
+      add_executable(guest_${name} ${source})
+      target_compile_options(guest_${name} PRIVATE
+        -Wall -Wextra -Wpedantic -Wconversion -Wshadow $<$<BOOL:${L4VIO_WERROR}>:-Werror>)
+      target_compile_definitions(guest_${name} PRIVATE _GNU_SOURCE=)
+      target_link_options(guest_${name} PRIVATE -static)
+      set_target_properties(guest_${name} PROPERTIES
+        OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/interop/guest)
+    endif()
+  endforeach()
+
   # Each file of fuzz/ is one libFuzzer program; as a test it replays its corpus and runs briefly.
   if(L4VIO_FUZZ)
     l4vio_glob(sources fuzz)
@@ -76,6 +105,14 @@ foreach(folder tool build)
   foreach(script IN LISTS scripts)
     cmake_path(GET script STEM name)
     l4vio_add_test(${folder}.${name} ${folder} ${script} 300)
+  endforeach()
+endforeach()
+# With peers that are not ours: a script is skipped where its peer is not installed.
+foreach(folder driver guests)
+  file(GLOB scripts CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/interop/${folder}/*.sh)
+  foreach(script IN LISTS scripts)
+    cmake_path(GET script STEM name)
+    l4vio_add_test(interop.${folder}.${name} interop ${script} 300)
   endforeach()
 endforeach()
 # 100 seconds of computing: more on a machine that has other things to do.
