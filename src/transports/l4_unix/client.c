@@ -66,7 +66,7 @@ static int check_hello(struct l4vio_l4_client *client, const struct l4vio_unix_p
     const struct l4vio_unix_hello *hello = &packet->u.hello;
     bool valid = false;
 
-    if (packet->size != sizeof(*hello) || packet->fd_count != 0 ||
+    if (packet->size != sizeof(*hello) || packet->fds.count != 0 ||
         l4vio_swap32(hello->magic) != L4VIO_UNIX_MAGIC)
         return l4vio_fail(error, L4VIO_EBADPROTO, "the socket is of something else", packet->size);
     if (l4vio_swap32(hello->version) != L4VIO_UNIX_VERSION)
@@ -102,7 +102,7 @@ static int exchange_hello(struct l4vio_l4_client *client, uint64_t deadline_ns,
         int result = l4vio_unix_receive(client->socket, &packet);
         if (result == L4VIO_OK) {
             result = check_hello(client, &packet, error);
-            l4vio_unix_close_fds(&packet);
+            l4vio_socket_close_fds(&packet.fds);
             return result;
         }
         if (result == L4VIO_EBADPROTO)
@@ -163,7 +163,7 @@ void l4vio_l4_client_free(struct l4vio_l4_client *client)
     if (!client)
         return;
     if (client->socket >= 0)
-        l4vio_unix_hang_up(client->socket);
+        l4vio_socket_hang_up(client->socket);
     pthread_cond_destroy(&client->free);
     pthread_mutex_destroy(&client->lock);
     free(client);

@@ -61,7 +61,7 @@ static int receive_reply(struct l4vio_l4_client *client, struct l4vio_unix_packe
         return give_up(client, L4VIO_EBADPROTO, "the server sent an oversized packet", error);
     if (packet->size != sizeof(packet->u.reply) ||
         l4vio_swap32(packet->u.reply.sequence) != client->next_reply) {
-        l4vio_unix_close_fds(packet);
+        l4vio_socket_close_fds(&packet->fds);
         return give_up(client, L4VIO_EBADPROTO, "the server sent what is no answer", error);
     }
     client->next_reply++;
@@ -78,7 +78,7 @@ static int make_room(struct l4vio_l4_client *client, uint64_t deadline_ns,
         int result = receive_reply(client, &stale, deadline_ns, error);
         if (result < 0)
             return result;
-        l4vio_unix_close_fds(&stale);
+        l4vio_socket_close_fds(&stale.fds);
     }
     return L4VIO_OK;
 }
@@ -108,9 +108,9 @@ static int check_reply(struct l4vio_l4_client *client, const struct exchange *ex
     int result = l4vio_unix_decode_result(l4vio_swap32(reply->result), &valid);
     unsigned fds = exchange->returns_fd && valid && result == 0 ? 1 : 0;
 
-    if (valid && fds && reply->opcode == exchange->call.opcode && exchange->reply.fds_lost)
+    if (valid && fds && reply->opcode == exchange->call.opcode && exchange->reply.fds.lost)
         return l4vio_fail(error, L4VIO_ENOMEM, "descriptors have run out", 0);
-    if (!valid || reply->opcode != exchange->call.opcode || exchange->reply.fd_count != fds)
+    if (!valid || reply->opcode != exchange->call.opcode || exchange->reply.fds.count != fds)
         return give_up(client, L4VIO_EBADPROTO, "the server's answer is not valid", error);
     if (result < 0)
         return l4vio_fail(error, result, "the device refused the call",
@@ -138,11 +138,11 @@ static int run_locked(struct l4vio_l4_client *client, struct exchange *exchange,
             return result;
         if (l4vio_swap32(exchange->reply.u.reply.sequence) == sequence)
             break;
-        l4vio_unix_close_fds(&exchange->reply);
+        l4vio_socket_close_fds(&exchange->reply.fds);
     }
     result = check_reply(client, exchange, error);
     if (result < 0)
-        l4vio_unix_close_fds(&exchange->reply);
+        l4vio_socket_close_fds(&exchange->reply.fds);
     return result;
 }
 
@@ -222,10 +222,10 @@ static int device_config(void *self, struct l4vio_dataspace *dataspace, uint64_t
     int result = run(self, &exchange, deadline_ns, error);
     if (result < 0)
         return result;
-    int fd = l4vio_unix_take_fd(&exchange.reply);
+    int fd = l4vio_socket_take_fd(&exchange.reply.fds);
     result = l4vio_linux_check_memfd(fd, &size_bytes, error);
     if (result < 0) {
-        l4vio_unix_close_foreign(fd);
+        l4vio_socket_close_foreign(fd);
         return result;
     }
     dataspace->base = NULL;
@@ -245,10 +245,10 @@ static int device_notification(void *self, uint32_t index, struct l4vio_notifica
     int result = run(client, &exchange, deadline_ns, error);
     if (result < 0)
         return result;
-    int fd = l4vio_unix_take_fd(&exchange.reply);
+    int fd = l4vio_socket_take_fd(&exchange.reply.fds);
     result = l4vio_linux_check_eventfd(fd, error);
     if (result < 0) {
-        l4vio_unix_close_foreign(fd);
+        l4vio_socket_close_foreign(fd);
         return result;
     }
     l4vio_linux_adopt_notification(&client->platform);
@@ -325,7 +325,7 @@ static void close_connection(void *self)
 
     atomic_store(&client->dead, true);
     if (client->socket >= 0)
-        l4vio_unix_hang_up(client->socket);
+        l4vio_socket_hang_up(client->socket);
     client->socket = -1;
 }
 

@@ -13,15 +13,13 @@
 #include <l4vio/wire/l4_unix.h>
 
 #include "core/ordering.h"
+#include "platforms/linux/socket.h"
 
 /* Larger than any message, so that a longer one is noticed. */
 #define L4VIO_UNIX_PACKET_BYTES 64u
 
 /* One descriptor is the most that a message carries; room for a few more to notice surplus ones. */
 #define L4VIO_UNIX_PACKET_FDS 4u
-
-/* As many as the kernel passes at once: it drops none by itself, which might wait (SCM_MAX_FD). */
-#define L4VIO_UNIX_PASSED_FDS 253u
 
 /* Calls that a client may leave unanswered; the server's answers to them fit into the socket buffer. */
 #define L4VIO_UNIX_UNANSWERED_MAX 32u
@@ -39,9 +37,7 @@ struct l4vio_unix_packet {
         unsigned char bytes[L4VIO_UNIX_PACKET_BYTES];
     } u;
     size_t size;
-    int fds[L4VIO_UNIX_PACKET_FDS];
-    unsigned fd_count;
-    bool fds_lost; /* It carried some, but this process has no room for more descriptors. */
+    struct l4vio_socket_fds fds;
 };
 
 /* Sends one packet. 0, L4VIO_EAGAIN the socket is full, or L4VIO_EPIPE. `fd` may be -1. */
@@ -53,18 +49,6 @@ int l4vio_unix_send(int socket, const void *bytes, size_t size, int fd);
  * (all closed).
  */
 int l4vio_unix_receive(int socket, struct l4vio_unix_packet *packet);
-
-/* Takes the only descriptor out of a packet, -1 if there is not exactly one. */
-int l4vio_unix_take_fd(struct l4vio_unix_packet *packet);
-
-/* Closes the descriptors that nobody took. */
-void l4vio_unix_close_fds(struct l4vio_unix_packet *packet);
-
-/* Closes a descriptor of the peer's that may be anything, without waiting for what it stands for. */
-void l4vio_unix_close_foreign(int fd);
-
-/* Closes a connection, and what is still on its way to us as carefully. */
-void l4vio_unix_hang_up(int socket);
 
 /* A result as it travels, and back: 0 or a negative code is valid, else `valid` is false. */
 static inline uint32_t l4vio_unix_encode_result(int result)

@@ -74,7 +74,7 @@ static int register_memory(struct l4vio_served_client *client, const struct call
         result = check_window(client, call, available);
     if (result == L4VIO_OK)
         result = l4vio_memfd_map(fd, call->offset, call->size, &region.base, NULL);
-    l4vio_unix_close_foreign(fd); /* The mapping stays. */
+    l4vio_socket_close_foreign(fd); /* The mapping stays. */
     if (result < 0)
         return result;
     l4vio_control_enter(client->server);
@@ -93,7 +93,7 @@ static int bind_notification(struct l4vio_served_client *client, const struct ca
         call->argument >= server->index_count ? L4VIO_ERANGE : l4vio_linux_check_eventfd(fd, NULL);
 
     if (result < 0) {
-        l4vio_unix_close_foreign(fd);
+        l4vio_socket_close_foreign(fd);
         return result;
     }
     l4vio_linux_adopt_notification(&server->platform);
@@ -183,11 +183,11 @@ static void answer(struct l4vio_served_client *client, struct l4vio_unix_packet 
 
     if (!known(call.opcode))
         result = L4VIO_ENOSYS;
-    else if (packet->fds_lost)
+    else if (packet->fds.lost)
         result = L4VIO_ENOMEM;
-    else if (call.clean && packet->fd_count == fds)
-        result = carry_out(client, &call, l4vio_unix_take_fd(packet), &out, &reply);
-    l4vio_unix_close_fds(packet);
+    else if (call.clean && packet->fds.count == fds)
+        result = carry_out(client, &call, l4vio_socket_take_fd(&packet->fds), &out, &reply);
+    l4vio_socket_close_fds(&packet->fds);
     reply.result = l4vio_swap32(l4vio_unix_encode_result(result));
     if (l4vio_unix_send(client->socket, &reply, sizeof(reply), result < 0 ? -1 : out) < 0)
         l4vio_client_end(client, "does not take its answers");
@@ -214,7 +214,7 @@ static bool needs_quiet(const struct l4vio_unix_call *wire, uint32_t *queue)
 static void handle_call(struct l4vio_served_client *client, struct l4vio_unix_packet *packet)
 {
     if (packet->size != sizeof(packet->u.call)) {
-        l4vio_unix_close_fds(packet);
+        l4vio_socket_close_fds(&packet->fds);
         atomic_fetch_add(&client->server->protocol_errors, 1);
         l4vio_client_end(client, "sent a packet of wrong size");
         return;
@@ -234,7 +234,7 @@ static int check_hello(const struct l4vio_unix_packet *packet, const char **why)
     const struct l4vio_unix_hello *hello = &packet->u.hello;
 
     *why = "hello is not valid";
-    if (packet->size != sizeof(*hello) || packet->fd_count || packet->fds_lost ||
+    if (packet->size != sizeof(*hello) || packet->fds.count || packet->fds.lost ||
         l4vio_swap32(hello->magic) != L4VIO_UNIX_MAGIC)
         return L4VIO_EBADPROTO;
     *why = "speaks another version";
@@ -264,7 +264,7 @@ static void handle_hello(struct l4vio_served_client *client, struct l4vio_unix_p
     const char *why = NULL;
     int result = check_hello(packet, &why);
 
-    l4vio_unix_close_fds(packet);
+    l4vio_socket_close_fds(&packet->fds);
     if (result == L4VIO_OK) {
         l4vio_control_enter(client->server);
         result = l4vio_client_make_device(client, &error);

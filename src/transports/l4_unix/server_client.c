@@ -211,7 +211,7 @@ static void free_descriptors(struct l4vio_served_client *client)
     }
     platform->ops->dataspace_free(platform->self, &client->page_memory);
     if (client->socket >= 0)
-        l4vio_unix_hang_up(client->socket);
+        l4vio_socket_hang_up(client->socket);
 }
 
 /* With control, and quiet. */

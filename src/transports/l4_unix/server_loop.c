@@ -43,12 +43,12 @@ void l4vio_client_end(struct l4vio_served_client *client, const char *why)
     else
         server->silent--;
     l4vio_client_poll(client, false);
-    l4vio_unix_hang_up(client->socket);
+    l4vio_socket_hang_up(client->socket);
     client->socket = -1;
     client->state = L4VIO_CLIENT_ENDING;
     client->waiting_command = 0;
     if (client->call_waits)
-        l4vio_unix_close_fds(&client->waiting);
+        l4vio_socket_close_fds(&client->waiting.fds);
     client->call_waits = false;
     if (l4vio_client_stop(client, L4VIO_SERVER_ALL_QUEUES))
         l4vio_client_go_on(client);
@@ -72,7 +72,7 @@ static void refuse(struct l4vio_l4_server *server, int fd, int code, const char 
                                      .result = l4vio_swap32(l4vio_unix_encode_result(code))};
 
     l4vio_unix_send(fd, &hello, sizeof(hello), -1);
-    l4vio_unix_hang_up(fd);
+    l4vio_socket_hang_up(fd);
     atomic_fetch_add(&server->refused, 1);
     l4vio_server_log(server, "refused uid %u: %s", (unsigned)uid, why);
 }
