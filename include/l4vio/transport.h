@@ -27,6 +27,11 @@ struct l4vio_transport_properties {
     bool memory_survives_reset;    /**< Registered memory is still known after a device reset. */
     bool driver_chooses_addresses; /**< `map` takes the device address; else it returns it. */
     bool stops_on_reset;           /**< Status 0 means that the device touches memory no more. */
+    /**
+     * The peer's record of requests in flight outlives it: after `reconnect` a queue may be set up again
+     * with its rings as they are (`resumes` of struct l4vio_queue_setup).
+     */
+    bool tracks_in_flight;
     /** Feature bits of the transport itself that it implements: added to the driver's list. */
     struct l4vio_features own_features;
     /** Feature bits that it cannot carry: taken off whatever the driver's list says. */
@@ -51,6 +56,20 @@ struct l4vio_queue_setup {
     uint64_t desc_address;        /**< Descriptor table. */
     uint64_t avail_address;       /**< Available ring (driver area). */
     uint64_t used_address;        /**< Used ring (device area). */
+    /**
+     * After `reconnect`, with `tracks_in_flight`: the rings are as the last peer left them, and its record
+     * of this queue holds. If false, the rings are new, and so is the record: empty.
+     *
+     * The two positions count as the rings do: split, the 16-bit index; packed, the place in bits 0 to 14
+     * and the wrap counter in bit 15. What is before `used_position` was used and taken, and nothing
+     * behind it was used: the peer goes on using there. Requests from there up to `avail_position` are
+     * available: those that the record says were taken are to be carried out, then the others. Where the
+     * wire has but one number to tell (vhost-user: SET_VRING_BASE), it is `used_position`, for both
+     * halves of it if packed.
+     */
+    bool resumes;
+    uint16_t avail_position; /**< Of the next request to be made available. 0 unless `resumes`. */
+    uint16_t used_position;  /**< Of the next one to be used. 0 unless `resumes`. */
 };
 
 /** Bits of `acknowledge`. */
@@ -138,6 +157,22 @@ struct l4vio_transport_ops {
     intptr_t (*peer_handle)(void *self);
     /** Ends the connection; the device no longer sees our memory. The transport is unusable then. */
     void (*close)(void *self);
+    /**
+     * Optional: ends the connection if it is still there, and makes a new one to the same place. Tries again
+     * until `deadline_ns` while nobody is there, or whoever is there hangs up or is full: a path may vanish
+     * and come back. A peer that is there and is not what it should be is an error at once.
+     *
+     * On success the transport is as after `identify`, with a device of status 0: no memory is known to the
+     * peer, no queue set up, nothing bound, and what was handed out before is void (the driver core has given
+     * it back before the call). Fills `properties` and `identity` anew; the core checks that it is a device
+     * like the last one.
+     *
+     * On failure there is no connection: calls say L4VIO_EPIPE, and this one may be called again.
+     * L4VIO_ETIMEDOUT: nobody came in time.
+     */
+    int (*reconnect)(void *self, struct l4vio_transport_properties *properties,
+                     struct l4vio_identity *identity, uint64_t deadline_ns,
+                     struct l4vio_error *error);
 };
 
 /** A transport: functions and their first argument. Copied by value; `self` is the caller's. */
