@@ -2,7 +2,7 @@
 /**
  * @file names.h
  * Names for people: device classes, feature bits, status bits, errors as a sentence. For hosts; the
- * library itself prints nothing.
+ * library itself prints nothing. classes.h has queues and configuration fields.
  *
  * Threads: all functions are safe from any thread.
  */
@@ -27,7 +27,7 @@ const char *l4vio_device_name(uint32_t device_id);
 
 /**
  * Name of a feature bit, in the specification's words without prefix.
- * @param device_id device class: bits 0 to 23 and 50 to 127 depend on it
+ * @param device_id device class: bits 0 to 23, 42 and 50 to 127 depend on it
  * @param bit       feature bit
  * @return static string: "DISCARD"; NULL for a bit without name
  */
@@ -47,6 +47,13 @@ int l4vio_feature_by_name(uint32_t device_id, const char *name);
  * @return static string: "DRIVER_OK"; NULL for a bit without name
  */
 const char *l4vio_status_name(uint32_t bit);
+
+/**
+ * Name of a protocol feature of vhost-user, without prefix.
+ * @param bit VHOST_USER_PROTOCOL_F_ number
+ * @return static string: "REPLY_ACK"; NULL for a bit without name
+ */
+const char *l4vio_protocol_feature_name(unsigned bit);
 
 /**
  * Writes an error as text: "no such queue (value 7): ERANGE".
