@@ -24,8 +24,8 @@
  *
  * Threads: l4vio_driver_register_*, _allocate, _release, _bind_notification and the configuration
  * calls are safe from several threads where the platform has a lock. Calls that take a queue follow
- * the queue's rule (one thread at a time). Connect, negotiate, acknowledge, reset, disconnect need the
- * driver to themselves.
+ * the queue's rule (one thread at a time). Connect, negotiate, acknowledge, reset, reconnect, disconnect
+ * need the driver to themselves.
  */
 #ifndef L4VIO_DRIVER_H
 #define L4VIO_DRIVER_H
@@ -117,6 +117,8 @@ enum l4vio_driver_state {
     L4VIO_DRIVER_LIVE = 3,       /**< DRIVER_OK is set. */
     L4VIO_DRIVER_RESET = 4,      /**< Reset; may be started again. */
     L4VIO_DRIVER_FAILED = 5,     /**< FAILED was set; only reset or disconnect help. */
+    /** No connection: l4vio_driver_reconnect was called and has not succeeded yet. */
+    L4VIO_DRIVER_LOST = 6,
 };
 
 /** Counters of a driver. */
@@ -157,7 +159,8 @@ struct l4vio_driver {
     struct l4vio_driver_counters counters;             /**< Counters. */
     uint32_t config_pending;           /**< A config notification was left pending for its owner. */
     struct l4vio_dataspace quarantine; /**< Memory that the device may have: its call timed out. */
-    uint64_t reserved[4];              /**< Room to grow. */
+    uint32_t queue_end;                /**< One more than the highest queue ever set up. */
+    uint64_t reserved[3];              /**< Room to grow. */
 };
 
 /**
@@ -395,7 +398,8 @@ int l4vio_driver_config_queue(struct l4vio_driver *driver, uint32_t queue, uint1
  * @return as l4vio_driver_config_queue; L4VIO_ERANGE also for a notification index without object;
  *         L4VIO_EBUSY if the queue is live already; L4VIO_EINVAL also for a queue that was initialised
  *         with other ring features than were accepted (value: the bit), and for one whose rings a device
- *         has known since they were initialised
+ *         has known since they were initialised, unless they are to be resumed (l4vio_queue_resume);
+ *         L4VIO_ENOSYS then if the device keeps no record of requests in flight
  */
 int l4vio_driver_attach_queue(struct l4vio_driver *driver, struct l4vio_queue *queue,
                               struct l4vio_error *error);
@@ -507,6 +511,43 @@ int l4vio_driver_reset(struct l4vio_driver *driver, struct l4vio_error *error);
  * @return as l4vio_driver_connect
  */
 int l4vio_driver_restart(struct l4vio_driver *driver, struct l4vio_error *error);
+
+/**
+ * Ends what is left of the connection and makes a new one to the same place, whoever is there then: for
+ * a peer that died, stopped answering, or never finished its reset. Allowed in every state but
+ * L4VIO_DRIVER_CLOSED.
+ *
+ * On success the state is as after l4vio_driver_reset, and what comes next is the same: take what the old
+ * peer had completed (l4vio_queue_get_used), l4vio_queue_detach or l4vio_queue_resume each queue,
+ * l4vio_driver_restart, negotiate, attach, acknowledge. Regions are shared again at the same device
+ * addresses. Exactly those features are accepted that were accepted before, since the queues are made for
+ * them; the device has to offer them all, to be of the same class, and to have as many queues and
+ * notification indexes as are in use. l4vio_driver_config_changed is true afterwards.
+ *
+ * Any outcome but "not connected" ends the old connection: nothing is live any more, queues may be detached.
+ * A peer that still answers is reset before. One that does not answer may be at work on shared memory until
+ * it notices the end of its connection; no protocol tells when that is. Linux closes the socket of a process
+ * that dies after its input and output have ended, so of a peer that is dead nothing comes any more. Who
+ * gives up on a peer that merely hangs, and then reuses the memory that was in flight, or trusts what is
+ * read again, has to make sure that it is gone.
+ *
+ * Needs the driver to itself, its queues and waits included: another thread must not even be waiting. Handles
+ * that were asked for before (l4vio_driver_peer_handle) are void; notification objects stay.
+ *
+ * @param driver      not closed
+ * @param deadline_ns absolute deadline for somebody to be there; resetting a device that does answer takes at
+ *                    most a control call more
+ * @param error       filled on failure, may be NULL
+ * @retval L4VIO_OK        reconnected, and reset
+ * @retval L4VIO_EPIPE     not connected; or the new peer is gone already: may be called again
+ * @retval L4VIO_ETIMEDOUT nobody came in time, or whoever came does not answer: may be called again
+ * @retval L4VIO_ENODEV    another device, left alone: of another class, with fewer queues or notification
+ *                         indexes, or without a feature that is in use (value: its number): may be called again
+ * @retval L4VIO_ENOSYS    this transport cannot reconnect
+ * @return else as the transport's own connecting
+ */
+int l4vio_driver_reconnect(struct l4vio_driver *driver, uint64_t deadline_ns,
+                           struct l4vio_error *error);
 
 /**
  * Ends the connection: resets the device if it answers, closes the transport, gives back

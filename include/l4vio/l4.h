@@ -61,6 +61,11 @@ struct l4vio_l4_calls {
     intptr_t (*peer_handle)(void *self);
     /** Ends the connection. */
     void (*close)(void *self);
+    /**
+     * Optional: ends the connection if it is still there, and makes a new one to the same place, as
+     * `reconnect` of transport.h. NULL: the transport cannot.
+     */
+    int (*reconnect)(void *self, uint64_t deadline_ns, struct l4vio_error *error);
 };
 
 /** An L4-VIRTIO transport. Caller-allocated; private. */

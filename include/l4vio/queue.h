@@ -194,9 +194,11 @@ struct l4vio_queue {
     bool kick_fetched;      /**< kick_handle is valid. */
     bool rings_used;        /**< A device has known these rings since they were initialised. */
     int broken;             /**< 0, or the sticky error code. */
-    uint64_t kick_index;    /**< published_index at the last kick decision. */
-    uint64_t armed_index;   /**< EVENT_IDX: used_index at the notification asked for last. */
-    uint64_t in_order_end;  /**< In order: completions known of, up to this request. */
+    bool resumes;           /**< To be attached with its rings as they are. */
+    bool detached; /**< A request was taken out of the rings that a device may find in them. */
+    uint64_t kick_index;   /**< published_index at the last kick decision. */
+    uint64_t armed_index;  /**< EVENT_IDX: used_index at the notification asked for last. */
+    uint64_t in_order_end; /**< In order: completions known of, up to this request. */
     uint64_t held_word; /**< Packed: length, id and flags of the descriptor at held_place: written
                                  by publish. */
     uint32_t in_order_length; /**< Packed, in order: used length of the last one known of. */
@@ -364,6 +366,25 @@ bool l4vio_queue_device_disarmed(const struct l4vio_queue *queue);
  * @retval L4VIO_EBUSY the queue is live: the device may still own the memory (B8)
  */
 int l4vio_queue_detach(struct l4vio_queue *queue, void **cookies, unsigned max);
+
+/**
+ * Instead of l4vio_queue_detach and l4vio_queue_initialize_rings, after l4vio_driver_reconnect: the queue is
+ * to be attached again with its rings as they are, because the new peer has a record of what the last
+ * one had taken (`tracks_in_flight` of the transport's properties). Requests in flight stay in flight: those
+ * that were taken and not finished are finished by the new peer, those that were not taken are taken by it.
+ * Requests that are added and not published stay so.
+ *
+ * Completions come first: take them until there are none, so that the place where the next one is to come
+ * is known. A notification is owed for what is in flight; l4vio_driver_notify sends it.
+ *
+ * @param queue a queue that is not live
+ * @retval L4VIO_OK        attach it next
+ * @retval L4VIO_EBUSY     the queue is live
+ * @retval L4VIO_EAGAIN    there are completions to take first
+ * @retval L4VIO_EINVAL    requests were detached, or no device has known the queue
+ * @retval L4VIO_EBADPROTO the queue is broken
+ */
+int l4vio_queue_resume(struct l4vio_queue *queue);
 
 /**
  * Free entries: a request of up to that many l4vio_queue_entries fits now.

@@ -85,7 +85,7 @@ int l4vio_driver_write_config(struct l4vio_driver *driver, uint32_t offset_bytes
 bool l4vio_driver_config_changed(struct l4vio_driver *driver)
 {
     const struct l4vio_transport *transport = &driver->transport;
-    if (driver->state == L4VIO_DRIVER_CLOSED)
+    if (l4vio_driver_unconnected(driver))
         return false;
     uint32_t generation = transport->ops->generation(transport->self);
     return __atomic_exchange_n(&driver->seen_generation, generation, __ATOMIC_RELAXED) !=

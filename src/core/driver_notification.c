@@ -103,6 +103,13 @@ static void close_from_device(struct l4vio_driver *driver,
         platform->ops->notification_destroy(platform->self, &notification->from_device);
 }
 
+void l4vio_driver_close_waiters(struct l4vio_driver *driver)
+{
+    const struct l4vio_platform *platform = &driver->platform;
+    for (unsigned i = 0; platform->ops->waiter_close && i < driver->notification_count; i++)
+        platform->ops->waiter_close(platform->self, &driver->notifications[i].waiter);
+}
+
 void l4vio_driver_close_notifications(struct l4vio_driver *driver)
 {
     l4vio_driver_drop_fetched(driver);
@@ -158,7 +165,7 @@ const struct l4vio_notification *l4vio_driver_notification(const struct l4vio_dr
 intptr_t l4vio_driver_peer_handle(const struct l4vio_driver *driver)
 {
     const struct l4vio_transport *transport = &driver->transport;
-    if (driver->state == L4VIO_DRIVER_CLOSED)
+    if (l4vio_driver_unconnected(driver))
         return L4VIO_NO_HANDLE;
     return transport->ops->peer_handle(transport->self);
 }

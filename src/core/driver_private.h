@@ -36,6 +36,12 @@ static inline uint64_t l4vio_driver_control_deadline(const struct l4vio_driver *
     return l4vio_driver_deadline(driver, driver->control_timeout_ns);
 }
 
+/* There is nobody at the other end who is the device. */
+static inline bool l4vio_driver_unconnected(const struct l4vio_driver *driver)
+{
+    return driver->state == L4VIO_DRIVER_CLOSED || driver->state == L4VIO_DRIVER_LOST;
+}
+
 /* Connected, and not in the middle of a reset or given up: 0, EPIPE, EINVAL or EIO. */
 int l4vio_driver_check_usable(const struct l4vio_driver *driver, struct l4vio_error *error);
 
@@ -84,6 +90,8 @@ void l4vio_driver_release_notification(struct l4vio_driver *driver,
 int l4vio_driver_open_notifications(struct l4vio_driver *driver, struct l4vio_error *error);
 /* Gives back what the device handed out. */
 void l4vio_driver_drop_fetched(struct l4vio_driver *driver);
+/* Ends the means of waiting: they know the peer. New ones are made when they are needed. */
+void l4vio_driver_close_waiters(struct l4vio_driver *driver);
 /* Gives everything back. */
 void l4vio_driver_close_notifications(struct l4vio_driver *driver);
 

@@ -2,12 +2,12 @@
 #include <l4vio/virtqueue.h>
 
 #include "core/driver_private.h"
-#include "core/queue_state.h"
+#include "core/ring_format.h"
 
 static int size_max(struct l4vio_driver *driver, uint32_t queue, struct l4vio_error *error)
 {
     const struct l4vio_transport *transport = &driver->transport;
-    if (driver->state == L4VIO_DRIVER_CLOSED)
+    if (l4vio_driver_unconnected(driver))
         return l4vio_fail(error, L4VIO_EPIPE, "not connected", 0);
     if (queue >= driver->identity.queue_count)
         return l4vio_fail(error, L4VIO_ERANGE, "the device has no such queue", queue);
@@ -57,6 +57,8 @@ static int configure(struct l4vio_driver *driver, uint32_t queue,
                                               l4vio_driver_control_deadline(driver), error);
     if (l4vio_driver_outcome(driver, result))
         return l4vio_driver_give_up(driver, result);
+    if (driver->queue_end <= queue)
+        driver->queue_end = queue + 1u;
     l4vio_driver_trace(driver, L4VIO_TRACE_QUEUE_READY, queue, setup->size, 0);
     return L4VIO_OK;
 }
@@ -141,8 +143,11 @@ static int check_attach(struct l4vio_driver *driver, const struct l4vio_queue *q
         return l4vio_fail(error, queue->broken, "the queue is broken: initialise its rings first",
                           queue->index);
     /* The device would begin at index 0, and carry out once more what it finds there. */
-    if (queue->rings_used)
+    if (queue->rings_used && !queue->resumes)
         return l4vio_fail(error, L4VIO_EINVAL, "the rings were in use: initialise them first",
+                          queue->index);
+    if (queue->resumes && !driver->properties.tracks_in_flight)
+        return l4vio_fail(error, L4VIO_ENOSYS, "the device keeps no record of requests in flight",
                           queue->index);
     /* Objects that the library did not make may be bound later, at any index of the device. */
     uint32_t indexes =
@@ -195,6 +200,11 @@ static int attach(struct l4vio_driver *driver, struct l4vio_queue *queue, struct
                                       .desc_address = queue->desc_address,
                                       .avail_address = queue->avail_address,
                                       .used_address = queue->used_address};
+    if (queue->resumes) {
+        setup.resumes = true;
+        setup.avail_position = queue->format->kick_position(queue);
+        setup.used_position = queue->format->used_position(queue);
+    }
     result = config_queue(driver, queue->index, &setup, queue, error);
     queue->device_notify_index = setup.device_notify_index;
     /* Without an answer the device may have taken the queue: it counts as live until a reset. */
@@ -203,6 +213,7 @@ static int attach(struct l4vio_driver *driver, struct l4vio_queue *queue, struct
         return result;
     }
     queue->live = true;
+    queue->resumes = false;
     queue->rings_used = true;
     queue->next = driver->queues;
     driver->queues = queue;

@@ -3,7 +3,7 @@
 
 static int reset(struct l4vio_driver *driver, struct l4vio_error *error)
 {
-    if (driver->state == L4VIO_DRIVER_CLOSED)
+    if (l4vio_driver_unconnected(driver))
         return l4vio_fail(error, L4VIO_EPIPE, "not connected", 0);
     int result = l4vio_driver_reset_status(driver, error);
     if (result) {
@@ -58,7 +58,7 @@ void l4vio_driver_disconnect(struct l4vio_driver *driver)
     const struct l4vio_transport *transport = &driver->transport;
     /* A friendly end, so that the device drops what it has; the close below does not depend on it. */
     if (transport->ops->peer_alive(transport->self) == L4VIO_OK &&
-        driver->state != L4VIO_DRIVER_RESET)
+        driver->state != L4VIO_DRIVER_RESET && driver->state != L4VIO_DRIVER_LOST)
         (void)l4vio_driver_reset_status(driver, NULL);
     /* What the device handed out may be lent by the transport: back before it closes. */
     l4vio_driver_drop_fetched(driver);

@@ -41,7 +41,7 @@ int l4vio_driver_device_fault(const struct l4vio_driver *driver)
 {
     const struct l4vio_transport *transport = &driver->transport;
     uint32_t status = 0;
-    if (driver->state == L4VIO_DRIVER_CLOSED)
+    if (l4vio_driver_unconnected(driver))
         return L4VIO_EPIPE;
     if (driver->state != L4VIO_DRIVER_LIVE)
         return L4VIO_EIO;

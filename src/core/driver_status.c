@@ -20,6 +20,8 @@ int l4vio_driver_check_usable(const struct l4vio_driver *driver, struct l4vio_er
     case L4VIO_DRIVER_FAILED:
         return l4vio_fail(error, L4VIO_EIO, "the driver gave up: reset the device first",
                           driver->status);
+    case L4VIO_DRIVER_LOST:
+        return l4vio_fail(error, L4VIO_EPIPE, "the connection is lost: reconnect first", 0);
     case L4VIO_DRIVER_CLOSED:
         break;
     }
@@ -124,7 +126,7 @@ bool l4vio_driver_fail_state(const struct l4vio_driver *driver)
 {
     const struct l4vio_transport *transport = &driver->transport;
     uint32_t status = 0;
-    if (driver->state == L4VIO_DRIVER_CLOSED)
+    if (l4vio_driver_unconnected(driver))
         return true;
     if (transport->ops->peer_alive(transport->self))
         return true;

@@ -309,7 +309,7 @@ int l4vio_driver_wait(struct l4vio_driver *driver, uint32_t index, uint64_t dead
 {
     const struct l4vio_platform *platform = &driver->platform;
     const struct l4vio_transport *transport = &driver->transport;
-    if (driver->state == L4VIO_DRIVER_CLOSED)
+    if (l4vio_driver_unconnected(driver))
         return L4VIO_EPIPE;
     const struct l4vio_notification *notification = l4vio_driver_notification(driver, index);
     if (!notification)

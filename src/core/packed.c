@@ -536,5 +536,7 @@ const struct l4vio_ring_format l4vio_packed = {
     .set_interrupts = l4vio_packed_set_interrupts,
     .device_disarmed = l4vio_packed_device_disarmed,
     .kick_position = l4vio_packed_kick_position,
+    .used_position = l4vio_packed_used_position,
+    .forget_device = l4vio_packed_forget_device,
     .take_back = take_back,
 };

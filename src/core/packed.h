@@ -204,6 +204,8 @@ bool l4vio_packed_wants_kick(const struct l4vio_queue *queue);
 void l4vio_packed_set_interrupts(struct l4vio_queue *queue, unsigned completions);
 bool l4vio_packed_device_disarmed(const struct l4vio_queue *queue);
 uint16_t l4vio_packed_kick_position(const struct l4vio_queue *queue);
+uint16_t l4vio_packed_used_position(const struct l4vio_queue *queue);
+void l4vio_packed_forget_device(struct l4vio_queue *queue);
 
 /* Entries that are used for sure once so many completions, at least 1, are there; at least 1. */
 uint32_t l4vio_packed_entries_of(const struct l4vio_queue *queue, unsigned completions);

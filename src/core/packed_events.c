@@ -31,6 +31,17 @@ uint16_t l4vio_packed_kick_position(const struct l4vio_queue *queue)
     return off_wrap(packed_place(queue->next_avail), packed_bits(queue->next_avail));
 }
 
+uint16_t l4vio_packed_used_position(const struct l4vio_queue *queue)
+{
+    return off_wrap(packed_place(queue->next_used), packed_bits(queue->next_used));
+}
+
+/* The device's area is ours to write as long as no device knows it. */
+void l4vio_packed_forget_device(struct l4vio_queue *queue)
+{
+    l4vio_store32(area_of(queue->used), event_word(0, VIRTQ_EVENT_F_ENABLE));
+}
+
 bool l4vio_packed_device_disarmed(const struct l4vio_queue *queue)
 {
     uint32_t word = l4vio_load32(area_of(queue->used));

@@ -224,6 +224,8 @@ int l4vio_queue_initialize_rings(struct l4vio_queue *queue)
     if (queue->descriptors)
         initialize_ids(queue);
     queue->detach_entry = 0;
+    queue->detached = false;
+    queue->resumes = false;
     queue->rings_used = false;
     queue->broken = L4VIO_OK;
     queue->ops = choose_ops(queue);
@@ -329,6 +331,7 @@ int l4vio_queue_detach(struct l4vio_queue *queue, void **cookies, unsigned max)
             continue;
         cookies[taken++] = queue->format->take_back(queue, entry);
         queue->avail_index--;
+        queue->detached = true;
     }
     /* As if it had not been added: there is nothing to publish, and nothing to kick for. The counter
      * says what was shown to the device, whatever became of it. */
@@ -336,6 +339,22 @@ int l4vio_queue_detach(struct l4vio_queue *queue, void **cookies, unsigned max)
     queue->published_index = queue->avail_index;
     queue->kick_index = queue->avail_index;
     return (int)taken;
+}
+
+int l4vio_queue_resume(struct l4vio_queue *queue)
+{
+    if (queue->live)
+        return L4VIO_EBUSY;
+    if (queue->broken)
+        return queue->broken;
+    if (!queue->rings_used || queue->detached)
+        return L4VIO_EINVAL;
+    if (queue->format->has_used(queue))
+        return L4VIO_EAGAIN;
+    queue->format->forget_device(queue);
+    queue->kick_index = queue->used_index;
+    queue->resumes = true;
+    return L4VIO_OK;
 }
 
 int l4vio_queue_broken_error(const struct l4vio_queue *queue, struct l4vio_error *error)

@@ -61,6 +61,15 @@ struct l4vio_ring_format {
     /* Upper half of the kick value with NOTIFICATION_DATA: place and round of the next request. */
     uint16_t (*kick_position)(const struct l4vio_queue *queue);
 
+    /* Place and round of the next completion, in the same way. */
+    uint16_t (*used_position)(const struct l4vio_queue *queue);
+
+    /*
+     * While no device knows the queue: takes back what the last one asked for, so that from `used_index` on
+     * a kick is wanted.
+     */
+    void (*forget_device)(struct l4vio_queue *queue);
+
     /*
      * Entries of the request in flight whose head is at `entry`, 0 if there is none. NULL: the slot says
      * it, as l4vio_slot_count.

@@ -579,6 +579,8 @@ const struct l4vio_ring_format l4vio_split = {
     .set_interrupts = l4vio_split_set_interrupts,
     .device_disarmed = l4vio_split_device_disarmed,
     .kick_position = l4vio_split_kick_position,
+    .used_position = l4vio_split_used_position,
+    .forget_device = l4vio_split_forget_device,
     .entries_at = entries_at,
     .take_back = take_back,
 };

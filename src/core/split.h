@@ -101,6 +101,8 @@ bool l4vio_split_wants_kick(const struct l4vio_queue *queue);
 void l4vio_split_set_interrupts(struct l4vio_queue *queue, unsigned completions);
 bool l4vio_split_device_disarmed(const struct l4vio_queue *queue);
 uint16_t l4vio_split_kick_position(const struct l4vio_queue *queue);
+uint16_t l4vio_split_used_position(const struct l4vio_queue *queue);
+void l4vio_split_forget_device(struct l4vio_queue *queue);
 bool l4vio_split_has_used(const struct l4vio_queue *queue);
 bool l4vio_split_has_used_many(const struct l4vio_queue *queue, unsigned completions);
 

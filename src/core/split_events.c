@@ -103,6 +103,20 @@ uint16_t l4vio_split_kick_position(const struct l4vio_queue *queue)
     return (uint16_t)queue->published_index;
 }
 
+uint16_t l4vio_split_used_position(const struct l4vio_queue *queue)
+{
+    return (uint16_t)queue->used_index;
+}
+
+/* The device's area is ours to write as long as no device knows it. */
+void l4vio_split_forget_device(struct l4vio_queue *queue)
+{
+    struct virtq_used *used = (struct virtq_used *)(uintptr_t)queue->used;
+    l4vio_store16(&used->flags, 0);
+    if (queue->event_idx)
+        l4vio_store16((l4vio_le16 *)(uintptr_t)avail_event(queue), (uint16_t)queue->used_index);
+}
+
 static uint16_t pending(const struct l4vio_queue *queue)
 {
     return (uint16_t)(split_load_used_index(queue, false) - queue->used_index);

@@ -305,6 +305,24 @@ static void close(void *self)
     l4vio_l4_close_page(l4);
 }
 
+static int reconnect(void *self, struct l4vio_transport_properties *properties,
+                     struct l4vio_identity *identity, uint64_t deadline_ns,
+                     struct l4vio_error *error)
+{
+    struct l4vio_l4 *l4 = self;
+    close(l4);
+    if (!l4->calls->reconnect)
+        return l4vio_fail(error, L4VIO_ENOSYS, "this transport cannot reconnect", 0);
+    int result = l4->calls->reconnect(l4->calls_self, deadline_ns, error);
+    if (result)
+        return result;
+    l4->open = true;
+    result = identify(l4, properties, identity, deadline_ns, error);
+    if (result)
+        close(l4);
+    return result;
+}
+
 static const struct l4vio_transport_ops l4_ops = {
     .identify = identify,
     .get_status = get_status,
@@ -329,6 +347,7 @@ static const struct l4vio_transport_ops l4_ops = {
     .peer_alive = peer_alive,
     .peer_handle = peer_handle,
     .close = close,
+    .reconnect = reconnect,
 };
 
 struct l4vio_transport l4vio_l4_init(struct l4vio_l4 *l4, const struct l4vio_l4_calls *calls,

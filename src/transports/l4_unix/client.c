@@ -14,6 +14,8 @@
 #include "platforms/linux/linux.h"
 
 #define DEFAULT_TIMEOUT_NS UINT64_C(5000000000)
+/* Between two attempts to find somebody. Nothing tells when a path comes back. */
+#define RETRY_NS 10000000
 
 static int connect_error(int system_error, struct l4vio_error *error)
 {
@@ -117,21 +119,25 @@ static int exchange_hello(struct l4vio_l4_client *client, uint64_t deadline_ns,
     }
 }
 
-static int open_connection(struct l4vio_l4_client *client, const char *path, uint64_t timeout_ns,
-                           struct l4vio_error *error)
+static int set_path(struct l4vio_l4_client *client, const char *path, struct l4vio_error *error)
 {
-    uint64_t deadline_ns = l4vio_linux_deadline(timeout_ns ? timeout_ns : DEFAULT_TIMEOUT_NS);
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t length = strlen(path);
 
-    if (length == 0 || length >= sizeof(address.sun_path))
+    if (length == 0 || length >= sizeof(client->address.sun_path))
         return l4vio_fail(error, L4VIO_EINVAL, "socket path is empty or too long", length);
-    memcpy(address.sun_path, path, length + 1);
+    client->address.sun_family = AF_UNIX;
+    memcpy(client->address.sun_path, path, length + 1);
+    return L4VIO_OK;
+}
+
+static int open_connection(struct l4vio_l4_client *client, uint64_t deadline_ns,
+                           struct l4vio_error *error)
+{
     client->socket = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (client->socket < 0)
         return l4vio_fail(error, l4vio_linux_code(errno), "socket cannot be created",
                           (uint64_t)errno);
-    int result = connect_until(client->socket, &address, deadline_ns, error);
+    int result = connect_until(client->socket, &client->address, deadline_ns, error);
     return result < 0 ? result : exchange_hello(client, deadline_ns, error);
 }
 
@@ -148,7 +154,10 @@ int l4vio_l4_client_connect(const char *path, const struct l4vio_platform *platf
     atomic_init(&client->dead, false);
     client->platform = *platform;
     client->socket = -1;
-    int result = open_connection(client, path, timeout_ns, error);
+    int result = set_path(client, path, error);
+    if (result == L4VIO_OK)
+        result = open_connection(
+            client, l4vio_linux_deadline(timeout_ns ? timeout_ns : DEFAULT_TIMEOUT_NS), error);
     if (result < 0) {
         l4vio_l4_client_free(client);
         return result;
@@ -156,6 +165,37 @@ int l4vio_l4_client_connect(const char *path, const struct l4vio_platform *platf
     *transport = l4vio_l4_init(&client->l4, &l4vio_l4_client_calls, client, platform);
     *out = client;
     return L4VIO_OK;
+}
+
+/* There may be a server yet: none is there, it is about to end, or it has not noticed our own end. */
+static bool may_come(int code)
+{
+    return code == L4VIO_ENOENT || code == L4VIO_EPIPE || code == L4VIO_EBUSY;
+}
+
+int l4vio_l4_client_reconnect(void *self, uint64_t deadline_ns, struct l4vio_error *error)
+{
+    const struct timespec pause = {0, RETRY_NS};
+    struct l4vio_l4_client *client = self;
+
+    for (;;) {
+        l4vio_l4_client_calls.close(client);
+        client->next_sequence = 0;
+        client->next_reply = 0;
+        int result = open_connection(client, deadline_ns, error);
+        if (result == L4VIO_OK) {
+            atomic_store(&client->dead, false);
+            return result;
+        }
+        bool late = l4vio_linux_deadline(0) >= deadline_ns;
+        if (!may_come(result) || late) {
+            l4vio_l4_client_calls.close(client);
+            return may_come(result)
+                       ? l4vio_fail(error, L4VIO_ETIMEDOUT, "nobody came back in time", 0)
+                       : result;
+        }
+        nanosleep(&pause, NULL);
+    }
 }
 
 void l4vio_l4_client_free(struct l4vio_l4_client *client)

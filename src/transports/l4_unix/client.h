@@ -5,6 +5,8 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include <l4vio/l4_unix.h>
 
@@ -21,8 +23,12 @@ struct l4vio_l4_client {
     uint32_t next_sequence; /* Of the next call. */
     uint32_t next_reply;    /* Sequence of the next answer: they come in order. */
     uint32_t extensions;    /* From the hello. */
+    struct sockaddr_un address;
 };
 
 extern const struct l4vio_l4_calls l4vio_l4_client_calls;
+
+/* As `reconnect` of struct l4vio_l4_calls. */
+int l4vio_l4_client_reconnect(void *self, uint64_t deadline_ns, struct l4vio_error *error);
 
 #endif

@@ -342,4 +342,5 @@ const struct l4vio_l4_calls l4vio_l4_client_calls = {
     .peer_alive = peer_alive,
     .peer_handle = peer_handle,
     .close = close_connection,
+    .reconnect = l4vio_l4_client_reconnect,
 };
