@@ -93,28 +93,29 @@ static unsigned process(void *instance, uint32_t queue, unsigned max)
     return taken;
 }
 
-static struct l4vio_l4_server *server;
+static struct l4vio_server *server;
 
 static void stop(int signal_number)
 {
     (void)signal_number;
-    l4vio_l4_server_stop(server);
+    l4vio_server_stop(server);
 }
 
 int main(int argc, char **argv)
 {
     static const struct l4vio_service_ops ops = {
         .create = create, .destroy = destroy, .process = process};
-    struct l4vio_l4_server_config config = {.path = argc > 1 ? argv[1] : "",
-                                            .service = {.ops = &ops, .queue_count = 1}};
+    struct l4vio_server_config config = {.protocol = l4vio_l4_protocol(),
+                                         .path = argc > 1 ? argv[1] : "",
+                                         .service = {.ops = &ops, .queue_count = 1}};
     struct l4vio_error error = {0};
 
-    int result = l4vio_l4_server_open(&config, &server, &error);
+    int result = l4vio_server_open(&config, &server, &error);
     if (result == 0) {
         signal(SIGINT, stop);
         signal(SIGTERM, stop);
-        result = l4vio_l4_server_run(server, &error);
-        l4vio_l4_server_close(server);
+        result = l4vio_server_run(server, &error);
+        l4vio_server_close(server);
     }
     if (result < 0)
         fprintf(stderr, "%s: %s\n", config.path, error.text);

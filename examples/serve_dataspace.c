@@ -18,30 +18,30 @@
 
 enum { IMAGE_BYTES = 1 << 20, NOTE_BYTES = 512 };
 
-static struct l4vio_l4_server *server;
+static struct l4vio_server *server;
 
 static void stop(int signal_number)
 {
     (void)signal_number;
-    l4vio_l4_server_stop(server);
+    l4vio_server_stop(server);
 }
 
 static int serve(const char *path, const struct l4vio_dataspace *image, struct l4vio_error *error)
 {
     struct l4vio_block_service_config block = {.id = "notes"};
-    struct l4vio_l4_server_config config = {.path = path};
+    struct l4vio_server_config config = {.protocol = l4vio_l4_protocol(), .path = path};
 
     int result = l4vio_dataspace_backend_open(image, false, &block.backend, error);
     if (result < 0)
         return result;
     result = l4vio_block_service_open(&block, &config.service, error);
     if (result == 0) {
-        result = l4vio_l4_server_open(&config, &server, error);
+        result = l4vio_server_open(&config, &server, error);
         if (result == 0) {
             signal(SIGINT, stop);
             signal(SIGTERM, stop);
-            result = l4vio_l4_server_run(server, error);
-            l4vio_l4_server_close(server);
+            result = l4vio_server_run(server, error);
+            l4vio_server_close(server);
         }
         l4vio_block_service_close(&config.service);
     }

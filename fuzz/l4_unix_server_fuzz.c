@@ -44,7 +44,7 @@ struct peer {
     struct l4vio_event client;
 };
 
-static struct l4vio_l4_server *server;
+static struct l4vio_server *server;
 static struct l4vio_block_backend store;
 static struct l4vio_service service;
 static int kinds[KINDS]; /* Descriptors to pass; the first two are right for something. */
@@ -99,13 +99,14 @@ static void make_server(void)
     struct l4vio_block_service_config block = {
         .backend = store, .queue_count = QUEUES, .queue_size_max = QUEUE_SIZE};
     check(l4vio_block_service_open(&block, &service, NULL) == 0);
-    struct l4vio_l4_server_config config = {
+    struct l4vio_server_config config = {
+        .protocol = l4vio_l4_protocol(),
         .path = path,
         .service = service,
         .cmd_mode = true,
         .quotas = {.clients = PEERS, .regions = 4, .mapped_bytes = 4 * (uint64_t)MEMORY_BYTES},
     };
-    check(l4vio_l4_server_open(&config, &server, NULL) == 0);
+    check(l4vio_server_open(&config, &server, NULL) == 0);
     check(l4vio_workers_start(server, NULL) == 0);
     check(unlink(path) == 0 && rmdir(folder) == 0);
     make_kinds();
@@ -138,7 +139,7 @@ static void hear(const struct peer *peer)
 {
     struct l4vio_served_client *client = client_of(peer);
     if (client)
-        l4vio_client_receive(client);
+        server->protocol->receive(client);
 }
 
 static void leave(struct peer *peer)
@@ -228,8 +229,9 @@ static void some_call(const struct peer *peer, struct input *input)
 
 static struct l4vio_page_queue *entry(const struct l4vio_served_client *client, uint32_t queue)
 {
-    uint8_t *page = client->page_memory.base;
-    return (struct l4vio_page_queue *)(void *)(page + client->page.queues_offset) + queue;
+    uint8_t *page = l4vio_l4_served(client)->page_memory.base;
+    return (struct l4vio_page_queue *)(void *)(page + l4vio_l4_served(client)->page.queues_offset) +
+           queue;
 }
 
 static void fill_entry(const struct l4vio_served_client *client, uint32_t queue)
@@ -250,7 +252,7 @@ static void bring_up(const struct peer *peer)
     uint32_t status = VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER;
     if (!client || client->state != L4VIO_CLIENT_READY)
         return;
-    struct l4vio_page_header *header = client->page_memory.base;
+    struct l4vio_page_header *header = l4vio_l4_served(client)->page_memory.base;
     send_call(peer, L4VIO_CALL_SET_STATUS, 0, 0, 0, -1);
     hear(peer);
     if (client_of(peer) != client || client->state != L4VIO_CLIENT_READY)
@@ -300,7 +302,7 @@ static void kick(const struct peer *peer, uint32_t index)
     l4vio_worker_event(&server->workers[0], event);
     struct l4vio_served_client *client = client_of(peer);
     if (client)
-        l4vio_client_look(client);
+        server->protocol->look(client);
     l4vio_worker_turn(&server->workers[0]);
 }
 
@@ -312,7 +314,8 @@ static void scribble(const struct peer *peer, struct input *input)
     if (byte & 1u || !client || client->state != L4VIO_CLIENT_READY)
         l4vio_store8(memory + place % MEMORY_BYTES, byte);
     else
-        l4vio_store8((uint8_t *)client->page_memory.base + place % L4VIO_PAGE_BYTES, byte);
+        l4vio_store8(
+            (uint8_t *)l4vio_l4_served(client)->page_memory.base + place % L4VIO_PAGE_BYTES, byte);
 }
 
 static void step(struct peer *peers, struct input *input)

@@ -25,11 +25,11 @@ void rig_check(int result, const char *what, const struct l4vio_error *error)
 static _Noreturn void serve(const struct rig *rig, const struct rig_config *config, int ready)
 {
     struct l4vio_error error = {0, "", 0};
-    struct l4vio_l4_server_config server_config = {.path = rig->path,
-                                                   .spin_mode = config->spin_mode};
+    struct l4vio_server_config server_config = {
+        .protocol = l4vio_l4_protocol(), .path = rig->path, .spin_mode = config->spin_mode};
     struct l4vio_block_service_config block = {.queue_size_max = config->queue_size,
                                                .added = config->features};
-    struct l4vio_l4_server *server;
+    struct l4vio_server *server;
     pin_to_cpu(config->server_cpu);
     if (config->file) {
         rig_check(
@@ -41,10 +41,10 @@ static _Noreturn void serve(const struct rig *rig, const struct rig_config *conf
         memset(l4vio_memory_backend_bytes(&block.backend), 0x5a, config->size_bytes);
     }
     rig_check(l4vio_block_service_open(&block, &server_config.service, &error), "service", &error);
-    rig_check(l4vio_l4_server_open(&server_config, &server, &error), "serve", &error);
+    rig_check(l4vio_server_open(&server_config, &server, &error), "serve", &error);
     if (write(ready, "r", 1) != 1)
         _exit(1);
-    rig_check(l4vio_l4_server_run(server, &error), "serve", &error);
+    rig_check(l4vio_server_run(server, &error), "serve", &error);
     _exit(0);
 }
 

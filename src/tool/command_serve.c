@@ -339,12 +339,13 @@ static int open_service(const struct l4vio_block_backend *backend, struct l4vio_
     return complain(TOOL_FAILED, "cannot serve: %s", text);
 }
 
-static int open_server(const struct l4vio_service *service, struct l4vio_l4_server **server)
+static int open_server(const struct l4vio_service *service, struct l4vio_server **server)
 {
-    struct l4vio_l4_server_config config;
+    struct l4vio_server_config config;
     struct l4vio_error error = {0};
     char text[200];
     memset(&config, 0, sizeof config);
+    config.protocol = l4vio_l4_protocol();
     config.path = settings.listen + 3;
     config.service = *service;
     config.thread_per_queue = settings.threads;
@@ -358,7 +359,7 @@ static int open_server(const struct l4vio_service *service, struct l4vio_l4_serv
     config.quotas.mapped_bytes = settings.mapped_bytes;
     config.log = settings.verbose ? log_line : NULL;
 
-    int result = l4vio_l4_server_open(&config, server, &error);
+    int result = l4vio_server_open(&config, server, &error);
     if (result == 0)
         return TOOL_OK;
     l4vio_error_format(&error, text, sizeof text);
@@ -399,10 +400,10 @@ static int announce(const struct l4vio_block_backend *backend)
     return TOOL_OK;
 }
 
-static void tell_counters(const struct l4vio_l4_server *server)
+static void tell_counters(const struct l4vio_server *server)
 {
-    struct l4vio_l4_server_counters counters;
-    l4vio_l4_server_counters_read(server, &counters);
+    struct l4vio_server_counters counters;
+    l4vio_server_counters_read(server, &counters);
     fprintf(stderr,
             "l4vio: served %" PRIu64 " clients, refused %" PRIu64 "; %" PRIu64
             " protocol errors, %" PRIu64 " device failures\n",
@@ -412,7 +413,7 @@ static void tell_counters(const struct l4vio_l4_server *server)
 
 static int serve(const struct l4vio_block_backend *backend, const struct l4vio_service *service)
 {
-    struct l4vio_l4_server *server = NULL;
+    struct l4vio_server *server = NULL;
     struct l4vio_error error = {0};
     char text[200];
     int result = open_server(service, &server);
@@ -420,14 +421,14 @@ static int serve(const struct l4vio_block_backend *backend, const struct l4vio_s
         return result;
     signals_stop_server(server, settings.listen + 3);
     result = announce(backend);
-    if (result == TOOL_OK && l4vio_l4_server_run(server, &error) < 0) {
+    if (result == TOOL_OK && l4vio_server_run(server, &error) < 0) {
         l4vio_error_format(&error, text, sizeof text);
         result = complain(TOOL_FAILED, "cannot serve any longer: %s", text);
     }
     signals_stop_server(NULL, settings.listen + 3);
     if (settings.verbose)
         tell_counters(server);
-    l4vio_l4_server_close(server);
+    l4vio_server_close(server);
     signals_stop_server(NULL, NULL);
     return result;
 }

@@ -10,7 +10,7 @@
 #include "tool/tool.h"
 
 static volatile sig_atomic_t pending;
-static struct l4vio_l4_server *_Atomic server_to_stop;
+static struct l4vio_server *_Atomic server_to_stop;
 static const char *_Atomic path_to_remove;
 
 static void on_signal(int number)
@@ -23,9 +23,9 @@ static void on_signal(int number)
         _exit(TOOL_SIGNAL + number);
     }
     pending = number;
-    struct l4vio_l4_server *server = atomic_load(&server_to_stop);
+    struct l4vio_server *server = atomic_load(&server_to_stop);
     if (server)
-        l4vio_l4_server_stop(server);
+        l4vio_server_stop(server);
     errno = saved;
 }
 
@@ -47,11 +47,11 @@ int signals_pending(void)
     return pending;
 }
 
-void signals_stop_server(struct l4vio_l4_server *server, const char *path)
+void signals_stop_server(struct l4vio_server *server, const char *path)
 {
     atomic_store(&path_to_remove, path);
     atomic_store(&server_to_stop, server);
     /* It may have come before there was a server to stop. */
     if (server && pending)
-        l4vio_l4_server_stop(server);
+        l4vio_server_stop(server);
 }

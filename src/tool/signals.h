@@ -3,7 +3,7 @@
 #ifndef L4VIO_TOOL_SIGNALS_H
 #define L4VIO_TOOL_SIGNALS_H
 
-#include <l4vio/l4_unix.h>
+#include <l4vio/server.h>
 
 /* Installs the handlers; broken pipes become errors of write. */
 void signals_install(void);
@@ -13,6 +13,6 @@ int signals_pending(void);
 
 /* What a signal also has to do: stop this server; NULL: nothing. `path` is removed if the process is
  * ended at once. Both must outlive the registration. */
-void signals_stop_server(struct l4vio_l4_server *server, const char *path);
+void signals_stop_server(struct l4vio_server *server, const char *path);
 
 #endif

@@ -18,7 +18,7 @@ static void client_in_the_backlog_does_not_keep_the_server(void **state)
 {
     struct socket_server server;
     struct l4vio_unix_hello hello = peer_hello();
-    struct l4vio_l4_server_counters counters;
+    struct l4vio_server_counters counters;
     int peers[PEERS];
 
     (void)state;
@@ -30,9 +30,9 @@ static void client_in_the_backlog_does_not_keep_the_server(void **state)
             peers[i] = peer_connect(server.path);
             assert_true(peer_send(peers[i], &hello, sizeof(hello), NULL, 0));
         }
-        l4vio_l4_server_stop(server.server);
-        assert_int_equal(l4vio_l4_server_run(server.server, NULL), 0);
-        l4vio_l4_server_counters_read(server.server, &counters);
+        l4vio_server_stop(server.server);
+        assert_int_equal(l4vio_server_run(server.server, NULL), 0);
+        l4vio_server_counters_read(server.server, &counters);
         assert_int_equal(counters.clients, 0);
         assert_int_equal(counters.clients_accepted, 0);
         socket_server_end(&server);

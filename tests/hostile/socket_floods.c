@@ -34,7 +34,7 @@ static void assert_still_serves(struct socket_server *server)
 static void connections_without_end_stay_within_the_quota(void **state)
 {
     struct socket_server server;
-    struct l4vio_l4_server_counters counters;
+    struct l4vio_server_counters counters;
     int peers[200];
 
     (void)state;
@@ -43,7 +43,7 @@ static void connections_without_end_stay_within_the_quota(void **state)
     socket_server_start(&server);
     for (int i = 0; i < 200; i++)
         peers[i] = peer_connect(server.path);
-    l4vio_l4_server_counters_read(server.server, &counters);
+    l4vio_server_counters_read(server.server, &counters);
     assert_true(counters.clients <= 8);
     for (int i = 0; i < 200; i++)
         close(peers[i]);

@@ -39,8 +39,8 @@ static void wrong_size_ends_the_connection(void **state)
         assert_true(peer_hangs_up(peer));
         close(peer);
     }
-    struct l4vio_l4_server_counters counters;
-    l4vio_l4_server_counters_read(server.server, &counters);
+    struct l4vio_server_counters counters;
+    l4vio_server_counters_read(server.server, &counters);
     assert_int_equal(counters.protocol_errors, sizeof(sizes) / sizeof(sizes[0]));
     assert_still_serves(&server);
     socket_server_end(&server);

@@ -144,10 +144,10 @@ static pid_t start_client(const char *uri, unsigned number)
 
 static void wait_for_clients(const struct block_server *server, unsigned wanted)
 {
-    struct l4vio_l4_server_counters counters;
+    struct l4vio_server_counters counters;
     uint64_t end = clock_ns() + limit_s * 1000000000ull;
     do {
-        l4vio_l4_server_counters_read(server->server, &counters);
+        l4vio_server_counters_read(server->server, &counters);
         if (counters.clients == wanted)
             return;
         usleep(200);

@@ -35,7 +35,8 @@ static void open_server(struct block_server *server, const struct block_server_o
     };
     if (l4vio_block_service_open(&block, &server->service, &error))
         fail("service", &error);
-    struct l4vio_l4_server_config config = {
+    struct l4vio_server_config config = {
+        .protocol = l4vio_l4_protocol(),
         .path = server->path,
         .service = server->service,
         .thread_per_queue = options->thread_per_queue,
@@ -43,13 +44,13 @@ static void open_server(struct block_server *server, const struct block_server_o
         .spin_ns = options->spin_ns,
         .quotas.clients = options->clients_max,
     };
-    if (l4vio_l4_server_open(&config, &server->server, &error))
+    if (l4vio_server_open(&config, &server->server, &error))
         fail("open", &error);
 }
 
 static void close_server(struct block_server *server)
 {
-    l4vio_l4_server_close(server->server);
+    l4vio_server_close(server->server);
     l4vio_block_service_close(&server->service);
     if (server->has_image)
         l4vio_file_backend_close(&server->backend);
@@ -60,7 +61,7 @@ static void close_server(struct block_server *server)
 static void run_server(struct block_server *server)
 {
     struct l4vio_error error = {0, "", 0};
-    if (l4vio_l4_server_run(server->server, &error))
+    if (l4vio_server_run(server->server, &error))
         fail("run", &error);
 }
 
@@ -70,12 +71,12 @@ static void *thread_main(void *self)
     return NULL;
 }
 
-static struct l4vio_l4_server *server_to_stop;
+static struct l4vio_server *server_to_stop;
 
 static void stop_on_signal(int signal_number)
 {
     (void)signal_number;
-    l4vio_l4_server_stop(server_to_stop);
+    l4vio_server_stop(server_to_stop);
 }
 
 static void process_main(struct block_server *server, const struct block_server_options *options,
@@ -145,7 +146,7 @@ void block_server_kill(struct block_server *server)
 void block_server_stop(struct block_server *server)
 {
     if (server->in_thread) {
-        l4vio_l4_server_stop(server->server);
+        l4vio_server_stop(server->server);
         pthread_join(server->thread, NULL);
         close_server(server);
     } else if (server->process) {

@@ -34,7 +34,7 @@ struct block_server {
     pid_t process;
     pthread_t thread;
     bool in_thread;
-    struct l4vio_l4_server *server;
+    struct l4vio_server *server;
     struct l4vio_block_backend backend;
     struct l4vio_service service;
     bool has_image;

@@ -30,6 +30,7 @@ void socket_server_init(struct socket_server *server)
     assert_non_null(mkdtemp(server->folder));
     snprintf(server->path, sizeof(server->path), "%s/socket", server->folder);
     assert_int_equal(l4vio_memory_backend_open(SOCKET_STORE_BYTES, &server->store, NULL), 0);
+    server->config.protocol = l4vio_l4_protocol();
     server->config.path = server->path;
     server->block.backend = server->store;
     server->config.log = take_line;
@@ -40,7 +41,7 @@ static void *run(void *argument)
 {
     struct socket_server *server = argument;
 
-    server->run_result = l4vio_l4_server_run(server->server, NULL);
+    server->run_result = l4vio_server_run(server->server, NULL);
     return NULL;
 }
 
@@ -53,7 +54,7 @@ void socket_server_open(struct socket_server *server)
             fail_msg("service: %s (%llu)", error.text, (unsigned long long)error.value);
         server->config.service = server->block_service;
     }
-    if (l4vio_l4_server_open(&server->config, &server->server, &error) != 0)
+    if (l4vio_server_open(&server->config, &server->server, &error) != 0)
         fail_msg("server: %s (%llu)", error.text, (unsigned long long)error.value);
 }
 
@@ -72,12 +73,12 @@ void socket_server_run(struct socket_server *server)
 void socket_server_stop(struct socket_server *server)
 {
     if (server->running) {
-        l4vio_l4_server_stop(server->server);
+        l4vio_server_stop(server->server);
         pthread_join(server->thread, NULL);
         server->running = false;
         assert_int_equal(server->run_result, 0);
     }
-    l4vio_l4_server_close(server->server);
+    l4vio_server_close(server->server);
     server->server = NULL;
     if (server->block_service.ops) {
         l4vio_block_service_close(&server->block_service);
@@ -105,10 +106,10 @@ bool socket_server_logged(struct socket_server *server, const char *text)
 bool socket_server_has_clients(struct socket_server *server, unsigned count)
 {
     const struct timespec pause = {0, 1000000};
-    struct l4vio_l4_server_counters counters;
+    struct l4vio_server_counters counters;
 
     for (int i = 0; i < 5000; i++) {
-        l4vio_l4_server_counters_read(server->server, &counters);
+        l4vio_server_counters_read(server->server, &counters);
         if (counters.clients == count)
             return true;
         nanosleep(&pause, NULL);

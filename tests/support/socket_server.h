@@ -17,11 +17,11 @@
 #define SOCKET_STORE_BYTES (UINT64_C(4) << 20)
 
 struct socket_server {
-    struct l4vio_l4_server_config config;    /* Filled by the test before start; zeroed by init. */
+    struct l4vio_server_config config;       /* Filled by the test before start; zeroed by init. */
     struct l4vio_block_service_config block; /* Likewise; for a server without another service. */
     struct l4vio_service block_service;
     struct l4vio_block_backend store;
-    struct l4vio_l4_server *server;
+    struct l4vio_server *server;
     pthread_t thread;
     bool running;
     int run_result;

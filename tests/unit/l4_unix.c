@@ -306,7 +306,7 @@ static bool settles_at(unsigned descriptors, unsigned mappings)
 static void killed_client_leaves_nothing_behind(void **state)
 {
     struct socket_server server;
-    struct l4vio_l4_server_counters counters;
+    struct l4vio_server_counters counters;
 
     (void)state;
     socket_server_init(&server);
@@ -343,7 +343,7 @@ static void killed_client_leaves_nothing_behind(void **state)
     }
     assert_true(socket_server_has_clients(&server, 0));
     waitpid(server_child, NULL, 0);
-    l4vio_l4_server_counters_read(server.server, &counters);
+    l4vio_server_counters_read(server.server, &counters);
     assert_int_equal(counters.clients_accepted, counters.clients_gone);
     for (int i = 0; i < 2; i++) {
         close(stop[i]);

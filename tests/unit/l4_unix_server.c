@@ -43,13 +43,13 @@ static const struct l4vio_service_ops nothing_ops = {
     .create = make_nothing, .destroy = destroy_nothing, .process = process_nothing};
 static const struct l4vio_service unused_service = {.ops = &nothing_ops, .queue_count = 1};
 
-static int open_server(const struct l4vio_l4_server_config *config)
+static int open_server(const struct l4vio_server_config *config)
 {
-    struct l4vio_l4_server *server = NULL;
-    int result = l4vio_l4_server_open(config, &server, NULL);
+    struct l4vio_server *server = NULL;
+    int result = l4vio_server_open(config, &server, NULL);
 
     if (result == L4VIO_OK)
-        l4vio_l4_server_close(server);
+        l4vio_server_close(server);
     return result;
 }
 
@@ -153,7 +153,7 @@ static void socket_that_is_no_longer_ours_stays(void **state)
 static void bad_configurations_are_refused(void **state)
 {
     struct socket_server server;
-    struct l4vio_l4_server_config config;
+    struct l4vio_server_config config;
     char long_path[200];
 
     (void)state;

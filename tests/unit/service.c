@@ -378,7 +378,7 @@ static void client_that_vanishes_leaves_nothing(void **state)
 static void broken_queue_needs_a_reset(void **state)
 {
     struct upper_service service = {0};
-    struct l4vio_l4_server_counters counters;
+    struct l4vio_server_counters counters;
     struct socket_server server;
     struct upper_driver driver;
 
@@ -391,7 +391,7 @@ static void broken_queue_needs_a_reset(void **state)
     assert_int_equal(l4vio_driver_reset(&driver.driver, NULL), 0);
     assert_int_equal(upper_driver_restart(&driver), 0);
     assert_serves(&driver, 0);
-    l4vio_l4_server_counters_read(server.server, &counters);
+    l4vio_server_counters_read(server.server, &counters);
     assert_int_equal(counters.device_failures, 1);
     upper_driver_close(&driver);
     end(&server, &service);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What clients say, checked, and what they get for an answer. */
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "platforms/linux/linux.h"
@@ -87,10 +88,10 @@ static int register_memory(struct l4vio_served_client *client, const struct call
 
 static int bind_notification(struct l4vio_served_client *client, const struct call *call, int fd)
 {
-    struct l4vio_l4_server *server = client->server;
+    struct l4vio_server *server = client->server;
     struct l4vio_notification old = {.handle = fd};
-    int result =
-        call->argument >= server->index_count ? L4VIO_ERANGE : l4vio_linux_check_eventfd(fd, NULL);
+    int result = call->argument >= l4vio_l4_indexes(server) ? L4VIO_ERANGE
+                                                            : l4vio_linux_check_eventfd(fd, NULL);
 
     if (result < 0) {
         l4vio_socket_close_foreign(fd);
@@ -98,8 +99,8 @@ static int bind_notification(struct l4vio_served_client *client, const struct ca
     }
     l4vio_linux_adopt_notification(&server->platform);
     l4vio_control_enter(server);
-    old = client->to_driver[call->argument];
-    client->to_driver[call->argument].handle = fd;
+    old = l4vio_l4_served(client)->to_driver[call->argument];
+    l4vio_l4_served(client)->to_driver[call->argument].handle = fd;
     l4vio_control_leave(server);
     server->platform.ops->notification_destroy(server->platform.self, &old);
     return L4VIO_OK;
@@ -117,10 +118,11 @@ static int change(struct l4vio_served_client *client, const struct call *call)
     case L4VIO_CALL_SET_STATUS:
         result = call->argument > 0xff
                      ? L4VIO_EINVAL
-                     : l4vio_device_page_set_status(&client->page, call->argument);
+                     : l4vio_device_page_set_status(&l4vio_l4_served(client)->page, call->argument);
         break;
     case L4VIO_CALL_CONFIG_QUEUE:
-        result = l4vio_device_page_config_queue(&client->page, call->argument, NULL);
+        result =
+            l4vio_device_page_config_queue(&l4vio_l4_served(client)->page, call->argument, NULL);
         break;
     case L4VIO_UNIX_RESET_QUEUE:
         result = l4vio_device_reset_queue(device, call->argument);
@@ -148,15 +150,15 @@ static int carry_out(struct l4vio_served_client *client, const struct call *call
     case L4VIO_CALL_REGISTER_DS:
         return register_memory(client, call, fd);
     case L4VIO_CALL_DEVICE_CONFIG:
-        *out = (int)client->page_memory.handle;
+        *out = (int)l4vio_l4_served(client)->page_memory.handle;
         return L4VIO_OK;
     case L4VIO_CALL_DEVICE_NOTIFICATION:
-        if (call->argument >= client->server->index_count)
+        if (call->argument >= l4vio_l4_indexes(client->server))
             return L4VIO_ERANGE;
-        *out = (int)client->to_device[call->argument].handle;
+        *out = (int)l4vio_l4_served(client)->to_device[call->argument].handle;
         return L4VIO_OK;
     case L4VIO_UNIX_ICU_INFO:
-        reply->value = l4vio_swap32(client->server->index_count);
+        reply->value = l4vio_swap32(l4vio_l4_indexes(client->server));
         return L4VIO_OK;
     case L4VIO_UNIX_ICU_BIND:
         return bind_notification(client, call, fd);
@@ -220,13 +222,17 @@ static void handle_call(struct l4vio_served_client *client, struct l4vio_unix_pa
         return;
     }
     uint32_t queue;
-    if (!needs_quiet(&packet->u.call, &queue) || l4vio_client_stop(client, queue)) {
+    if (!needs_quiet(&packet->u.call, &queue)) {
         answer(client, packet);
         return;
     }
-    client->waiting = *packet;
-    client->call_waits = true;
-    l4vio_client_poll(client, false);
+    struct l4vio_l4_served *own = l4vio_l4_served(client);
+    own->waiting = *packet;
+    own->call_waits = true;
+    if (l4vio_client_stop(client, queue))
+        l4vio_client_resume(client);
+    else
+        l4vio_client_poll(client, false);
 }
 
 static int check_hello(const struct l4vio_unix_packet *packet, const char **why)
@@ -247,7 +253,7 @@ static int check_hello(const struct l4vio_unix_packet *packet, const char **why)
     return L4VIO_OK;
 }
 
-static void send_hello(const struct l4vio_served_client *client, int result)
+static void send_hello(int socket, int result)
 {
     struct l4vio_unix_hello hello = {.magic = l4vio_swap32(L4VIO_UNIX_MAGIC),
                                      .version = l4vio_swap32(L4VIO_UNIX_VERSION),
@@ -255,7 +261,7 @@ static void send_hello(const struct l4vio_served_client *client, int result)
                                      .extensions = l4vio_swap32(L4VIO_UNIX_EXTENSION_UNREGISTER |
                                                                 L4VIO_UNIX_EXTENSION_RESET_QUEUE)};
 
-    l4vio_unix_send(client->socket, &hello, sizeof(hello), -1);
+    l4vio_unix_send(socket, &hello, sizeof(hello), -1);
 }
 
 static void handle_hello(struct l4vio_served_client *client, struct l4vio_unix_packet *packet)
@@ -272,29 +278,25 @@ static void handle_hello(struct l4vio_served_client *client, struct l4vio_unix_p
         why = error.text ? error.text : "device cannot be made";
     }
     if (result != L4VIO_EBADPROTO)
-        send_hello(client, result);
+        send_hello(client->socket, result);
     if (result < 0) {
         atomic_fetch_add(&client->server->refused, 1);
         l4vio_client_end(client, why);
         return;
     }
-    client->state = L4VIO_CLIENT_READY;
-    client->server->silent--;
-    atomic_fetch_add(&client->server->accepted, 1);
-    l4vio_server_log(client->server, "client %u: uid %u, pid %d", client->generation,
-                     (unsigned)client->uid, (int)client->pid);
+    l4vio_client_welcome(client);
 }
 
-void l4vio_client_receive(struct l4vio_served_client *client)
+static void receive(struct l4vio_served_client *client)
 {
-    struct l4vio_l4_server *server = client->server;
-    struct l4vio_event self = {.generation = client->generation, .slot = client->slot};
+    struct l4vio_server *server = client->server;
+    struct l4vio_event self = l4vio_client_event(client, 0);
     struct l4vio_unix_packet packet;
 
     for (unsigned i = 0; i < server->config.quotas.calls_per_turn; i++) {
         /* Each call may be the client's last, or may have to wait. */
         if (l4vio_client_find(server, self) != client || client->state == L4VIO_CLIENT_ENDING ||
-            client->call_waits)
+            l4vio_l4_served(client)->call_waits)
             return;
         int result = l4vio_unix_receive(client->socket, &packet);
         if (result == L4VIO_EAGAIN)
@@ -328,43 +330,83 @@ static void run_command(struct l4vio_served_client *client, uint32_t cmd)
 {
     l4vio_control_enter(client->server);
     l4vio_client_tell_failure(client);
-    l4vio_device_page_run_cmd(&client->page, cmd);
+    l4vio_device_page_run_cmd(&l4vio_l4_served(client)->page, cmd);
     l4vio_client_tell_failure(client);
     l4vio_client_activate(client);
     l4vio_control_leave(client->server);
 }
 
 /* Read once: a driver that writes another command meanwhile could have us wait for the service. */
-void l4vio_client_look(struct l4vio_served_client *client)
+static void look(struct l4vio_served_client *client)
 {
     if (client->state != L4VIO_CLIENT_READY || client->stopping)
         return;
-    uint32_t cmd = l4vio_device_page_read_cmd(&client->page);
+    uint32_t cmd = l4vio_device_page_read_cmd(&l4vio_l4_served(client)->page);
     if (cmd == 0)
         return;
     uint32_t queue;
-    if (command_needs_quiet(cmd, &queue) && !l4vio_client_stop(client, queue))
-        client->waiting_command = cmd;
-    else
+    if (!command_needs_quiet(cmd, &queue)) {
         run_command(client, cmd);
+        return;
+    }
+    l4vio_l4_served(client)->waiting_command = cmd;
+    if (l4vio_client_stop(client, queue))
+        l4vio_client_resume(client);
 }
 
-void l4vio_client_resume(struct l4vio_served_client *client)
+static void resume(struct l4vio_served_client *client)
 {
-    struct l4vio_l4_server *server = client->server;
-    struct l4vio_event self = {.generation = client->generation, .slot = client->slot};
+    struct l4vio_server *server = client->server;
+    struct l4vio_l4_served *own = l4vio_l4_served(client);
+    struct l4vio_event self = l4vio_client_event(client, 0);
 
-    if (!l4vio_client_go_on(client) || l4vio_client_find(server, self) != client)
-        return;
-    if (client->waiting_command) {
-        uint32_t cmd = client->waiting_command;
-        client->waiting_command = 0;
+    if (own->waiting_command) {
+        uint32_t cmd = own->waiting_command;
+        own->waiting_command = 0;
         run_command(client, cmd);
     }
-    if (client->call_waits) {
-        client->call_waits = false;
-        answer(client, &client->waiting);
-        if (l4vio_client_find(server, self) == client && client->state == L4VIO_CLIENT_READY)
+    if (own->call_waits) {
+        own->call_waits = false;
+        answer(client, &own->waiting);
+        if (l4vio_client_find(server, self) == client)
             l4vio_client_poll(client, true);
     }
+}
+
+/* Index 0 announces commands, the last one configuration. */
+static void heard(struct l4vio_served_client *client, uint16_t source)
+{
+    if (source == 0 || source == client->server->config.service.queue_count)
+        look(client);
+}
+
+static void abandon(struct l4vio_served_client *client)
+{
+    struct l4vio_l4_served *own = l4vio_l4_served(client);
+
+    own->waiting_command = 0;
+    if (own->call_waits)
+        l4vio_socket_close_fds(&own->waiting.fds);
+    own->call_waits = false;
+}
+
+const struct l4vio_server_protocol *l4vio_l4_protocol(void)
+{
+    static const struct l4vio_server_protocol protocol = {
+        .socket_type = SOCK_SEQPACKET,
+        .client_bytes = sizeof(struct l4vio_l4_served),
+        .has_cmd_mode = true,
+        .begin = l4vio_l4_client_begin,
+        .make = l4vio_l4_client_make,
+        .release_region = l4vio_l4_client_release,
+        .receive = receive,
+        .heard = heard,
+        .look = look,
+        .resume = resume,
+        .abandon = abandon,
+        .forget = l4vio_l4_client_forget,
+        .end = l4vio_l4_client_end,
+        .refuse = send_hello,
+    };
+    return &protocol;
 }

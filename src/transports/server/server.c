@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Making, ending and asking a server. */
-#include "transports/l4_unix/server.h"
+#include "transports/server/server.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 #define MAX_CLIENTS 1024u
 #define MAX_REGIONS 4096u
 
-void l4vio_server_log(struct l4vio_l4_server *server, const char *format, ...)
+void l4vio_server_log(struct l4vio_server *server, const char *format, ...)
 {
     char line[256];
     va_list arguments;
@@ -57,25 +57,28 @@ void l4vio_server_signal(int fd)
     errno = saved;
 }
 
-static void fill_defaults(struct l4vio_l4_server *server)
+static void fill_defaults(struct l4vio_server *server)
 {
-    struct l4vio_l4_server_config *config = &server->config;
-    struct l4vio_l4_quotas *quotas = &config->quotas;
+    struct l4vio_server_config *config = &server->config;
+    struct l4vio_server_quotas *quotas = &config->quotas;
 
     quotas->clients = quotas->clients ? quotas->clients : 64;
     quotas->regions = quotas->regions ? quotas->regions : 64;
     quotas->mapped_bytes = quotas->mapped_bytes ? quotas->mapped_bytes : UINT64_C(16) << 30;
     quotas->calls_per_turn = quotas->calls_per_turn ? quotas->calls_per_turn : 32;
     quotas->hello_timeout_ms = quotas->hello_timeout_ms ? quotas->hello_timeout_ms : 2000;
-    server->index_count = config->service.queue_count + 1;
     server->worker_count = config->thread_per_queue ? config->service.queue_count : 1;
 }
 
-static int check_config(const struct l4vio_l4_server *server, struct l4vio_error *error)
+static int check_config(const struct l4vio_server *server, struct l4vio_error *error)
 {
-    const struct l4vio_l4_server_config *config = &server->config;
+    const struct l4vio_server_config *config = &server->config;
     const struct l4vio_service *service = &config->service;
 
+    if (!server->protocol)
+        return l4vio_fail(error, L4VIO_EINVAL, "no protocol", 0);
+    if (config->cmd_mode && !server->protocol->has_cmd_mode)
+        return l4vio_fail(error, L4VIO_EINVAL, "this protocol has no cmd mode", 0);
     if (!config->path || !*config->path || strlen(config->path) >= sizeof(server->path))
         return l4vio_fail(error, L4VIO_EINVAL, "socket path is empty or too long",
                           config->path ? strlen(config->path) : 0);
@@ -90,7 +93,7 @@ static int check_config(const struct l4vio_l4_server *server, struct l4vio_error
     return L4VIO_OK;
 }
 
-static int make_descriptors(struct l4vio_l4_server *server, struct l4vio_error *error)
+static int make_descriptors(struct l4vio_server *server, struct l4vio_error *error)
 {
     server->epoll = epoll_create1(EPOLL_CLOEXEC);
     server->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -106,7 +109,7 @@ static int make_descriptors(struct l4vio_l4_server *server, struct l4vio_error *
     return result < 0 ? l4vio_fail(error, result, "epoll does not take an eventfd", 0) : result;
 }
 
-static int make(struct l4vio_l4_server *server, struct l4vio_error *error)
+static int make(struct l4vio_server *server, struct l4vio_error *error)
 {
     int result = check_config(server, error);
     if (result < 0)
@@ -123,20 +126,21 @@ static int make(struct l4vio_l4_server *server, struct l4vio_error *error)
     return result < 0 ? result : make_descriptors(server, error);
 }
 
-int l4vio_l4_server_open(const struct l4vio_l4_server_config *config, struct l4vio_l4_server **out,
-                         struct l4vio_error *error)
+int l4vio_server_open(const struct l4vio_server_config *config, struct l4vio_server **out,
+                      struct l4vio_error *error)
 {
-    struct l4vio_l4_server *server = calloc(1, sizeof(*server));
+    struct l4vio_server *server = calloc(1, sizeof(*server));
 
     if (!server)
         return l4vio_fail(error, L4VIO_ENOMEM, "out of memory", 0);
     server->config = *config;
+    server->protocol = config->protocol;
     server->listener = server->epoll = server->stop = server->wake = server->reserve = -1;
     pthread_mutex_init(&server->log_lock, NULL);
     fill_defaults(server);
     int result = make(server, error);
     if (result < 0) {
-        l4vio_l4_server_close(server);
+        l4vio_server_close(server);
         return result;
     }
     for (unsigned i = 0; i < config->allowed_uid_count; i++) {
@@ -149,13 +153,13 @@ int l4vio_l4_server_open(const struct l4vio_l4_server_config *config, struct l4v
     return L4VIO_OK;
 }
 
-void l4vio_l4_server_stop(struct l4vio_l4_server *server)
+void l4vio_server_stop(struct l4vio_server *server)
 {
     l4vio_server_signal(server->stop);
 }
 
-void l4vio_l4_server_counters_read(const struct l4vio_l4_server *server,
-                                   struct l4vio_l4_server_counters *counters)
+void l4vio_server_counters_read(const struct l4vio_server *server,
+                                struct l4vio_server_counters *counters)
 {
     counters->clients_accepted = atomic_load(&server->accepted);
     counters->clients_refused = atomic_load(&server->refused);
@@ -171,11 +175,11 @@ static void close_fd(int fd)
         close(fd);
 }
 
-void l4vio_l4_server_close(struct l4vio_l4_server *server)
+void l4vio_server_close(struct l4vio_server *server)
 {
     if (!server)
         return;
-    /* l4vio_l4_server_run has ended all clients before it returned. */
+    /* l4vio_server_run has ended all clients before it returned. */
     l4vio_server_unlisten(server);
     close_fd(server->epoll);
     close_fd(server->stop);

@@ -6,8 +6,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "core/ordering.h"
 #include "platforms/linux/linux.h"
-#include "transports/l4_unix/server.h"
+#include "transports/server/server.h"
 
 /* Chains that one queue gets served before the next one has its turn. */
 #define CHAINS_PER_TURN 32u
@@ -17,7 +18,7 @@
 
 #define EVENTS 64
 
-struct l4vio_worker *l4vio_worker_of(struct l4vio_l4_server *server, uint32_t queue)
+struct l4vio_worker *l4vio_worker_of(struct l4vio_server *server, uint32_t queue)
 {
     return &server->workers[server->worker_count > 1 ? queue : 0];
 }
@@ -201,7 +202,7 @@ void l4vio_worker_turn(struct l4vio_worker *worker)
 /* Of which queue something came, only the queues can tell. */
 static void service_ready(struct l4vio_worker *worker)
 {
-    const struct l4vio_l4_server *server = worker->server;
+    const struct l4vio_server *server = worker->server;
     const struct l4vio_service *service = &server->config.service;
 
     if (service->ops->worker_ready)
@@ -259,7 +260,7 @@ static void worker_enter(struct l4vio_worker *worker)
         pthread_cond_wait(&worker->free, &worker->lock);
 }
 
-void l4vio_control_enter(struct l4vio_l4_server *server)
+void l4vio_control_enter(struct l4vio_server *server)
 {
     for (unsigned i = 0; i < server->worker_count; i++) {
         atomic_store(&server->workers[i].wanted, true);
@@ -267,7 +268,7 @@ void l4vio_control_enter(struct l4vio_l4_server *server)
     }
 }
 
-void l4vio_control_leave(struct l4vio_l4_server *server)
+void l4vio_control_leave(struct l4vio_server *server)
 {
     for (unsigned i = 0; i < server->worker_count; i++) {
         struct l4vio_worker *worker = &server->workers[i];
@@ -350,7 +351,7 @@ static int start_thread(struct l4vio_worker *worker, struct l4vio_error *error)
     return L4VIO_OK;
 }
 
-static int open_worker(struct l4vio_l4_server *server, unsigned number, struct l4vio_error *error)
+static int open_worker(struct l4vio_server *server, unsigned number, struct l4vio_error *error)
 {
     struct l4vio_worker *worker = &server->workers[number];
     struct l4vio_event event = {.slot = L4VIO_SERVER_SLOT, .source = L4VIO_SOURCE_WAKE};
@@ -373,7 +374,7 @@ static int open_worker(struct l4vio_l4_server *server, unsigned number, struct l
     return result < 0 || !threads ? result : start_thread(worker, error);
 }
 
-int l4vio_workers_start(struct l4vio_l4_server *server, struct l4vio_error *error)
+int l4vio_workers_start(struct l4vio_server *server, struct l4vio_error *error)
 {
     int result = L4VIO_OK;
 
@@ -391,7 +392,7 @@ int l4vio_workers_start(struct l4vio_l4_server *server, struct l4vio_error *erro
     return result;
 }
 
-void l4vio_workers_stop(struct l4vio_l4_server *server)
+void l4vio_workers_stop(struct l4vio_server *server)
 {
     atomic_store(&server->workers_end, true);
     for (unsigned i = 0; i < server->worker_count; i++) {

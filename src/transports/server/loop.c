@@ -8,7 +8,8 @@
 #include <unistd.h>
 
 #include "platforms/linux/linux.h"
-#include "transports/l4_unix/server.h"
+#include "platforms/linux/socket.h"
+#include "transports/server/server.h"
 
 #define EVENTS          64
 #define ACCEPTS_AT_ONCE 16
@@ -19,21 +20,19 @@
 
 void l4vio_client_poll(struct l4vio_served_client *client, bool on)
 {
-    struct l4vio_event event = {
-        .generation = client->generation, .slot = client->slot, .source = L4VIO_SOURCE_SOCKET};
-
     if (client->polled == on || client->socket < 0)
         return;
     client->polled = on;
     if (!on)
         epoll_ctl(client->server->epoll, EPOLL_CTL_DEL, client->socket, NULL);
-    else if (l4vio_server_watch(client->server->epoll, client->socket, EPOLLIN, event) < 0)
+    else if (l4vio_server_watch(client->server->epoll, client->socket, EPOLLIN,
+                                l4vio_client_event(client, L4VIO_SOURCE_SOCKET)) < 0)
         l4vio_client_end(client, "cannot be listened to");
 }
 
 void l4vio_client_end(struct l4vio_served_client *client, const char *why)
 {
-    struct l4vio_l4_server *server = client->server;
+    struct l4vio_server *server = client->server;
 
     if (client->state == L4VIO_CLIENT_ENDING)
         return;
@@ -46,15 +45,21 @@ void l4vio_client_end(struct l4vio_served_client *client, const char *why)
     l4vio_socket_hang_up(client->socket);
     client->socket = -1;
     client->state = L4VIO_CLIENT_ENDING;
-    client->waiting_command = 0;
-    if (client->call_waits)
-        l4vio_socket_close_fds(&client->waiting.fds);
-    client->call_waits = false;
+    server->protocol->abandon(client);
     if (l4vio_client_stop(client, L4VIO_SERVER_ALL_QUEUES))
-        l4vio_client_go_on(client);
+        l4vio_client_resume(client);
 }
 
-static bool allowed(const struct l4vio_l4_server_config *config, uid_t uid)
+void l4vio_client_welcome(struct l4vio_served_client *client)
+{
+    client->state = L4VIO_CLIENT_READY;
+    client->server->silent--;
+    atomic_fetch_add(&client->server->accepted, 1);
+    l4vio_server_log(client->server, "client %u: uid %u, pid %d", client->generation,
+                     (unsigned)client->uid, (int)client->pid);
+}
+
+static bool allowed(const struct l4vio_server_config *config, uid_t uid)
 {
     if (!config->allowed_uids)
         return uid == geteuid() || uid == 0;
@@ -65,20 +70,16 @@ static bool allowed(const struct l4vio_l4_server_config *config, uid_t uid)
     return false;
 }
 
-static void refuse(struct l4vio_l4_server *server, int fd, int code, const char *why, uid_t uid)
+static void refuse(struct l4vio_server *server, int fd, int code, const char *why, uid_t uid)
 {
-    struct l4vio_unix_hello hello = {.magic = l4vio_swap32(L4VIO_UNIX_MAGIC),
-                                     .version = l4vio_swap32(L4VIO_UNIX_VERSION),
-                                     .result = l4vio_swap32(l4vio_unix_encode_result(code))};
-
-    l4vio_unix_send(fd, &hello, sizeof(hello), -1);
+    server->protocol->refuse(fd, code);
     l4vio_socket_hang_up(fd);
     atomic_fetch_add(&server->refused, 1);
     l4vio_server_log(server, "refused uid %u: %s", (unsigned)uid, why);
 }
 
 /* A descriptor kept for the purpose lets us tell the client, instead of leaving it in the backlog. */
-static void refuse_without_descriptor(struct l4vio_l4_server *server)
+static void refuse_without_descriptor(struct l4vio_server *server)
 {
     if (server->reserve < 0) /* Somebody else was quicker last time. */
         server->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -92,7 +93,7 @@ static void refuse_without_descriptor(struct l4vio_l4_server *server)
 }
 
 /* Returns whether there may be another one. */
-static bool accept_one(struct l4vio_l4_server *server)
+static bool accept_one(struct l4vio_server *server)
 {
     struct ucred peer = {.uid = (uid_t)-1};
     socklen_t length = sizeof(peer);
@@ -120,7 +121,7 @@ static bool accept_one(struct l4vio_l4_server *server)
     return true;
 }
 
-static void begin_end(struct l4vio_l4_server *server)
+static void begin_end(struct l4vio_server *server)
 {
     if (server->ending)
         return;
@@ -133,7 +134,7 @@ static void begin_end(struct l4vio_l4_server *server)
 }
 
 /* A worker has something to tell: a device failed, or a client has become quiet. */
-static void look_after_clients(struct l4vio_l4_server *server)
+static void look_after_clients(struct l4vio_server *server)
 {
     uint64_t count;
     ssize_t got = read(server->wake, &count, sizeof(count));
@@ -151,7 +152,7 @@ static void look_after_clients(struct l4vio_l4_server *server)
     }
 }
 
-static void server_event(struct l4vio_l4_server *server, struct l4vio_event event)
+static void server_event(struct l4vio_server *server, struct l4vio_event event)
 {
     switch (event.source) {
     case L4VIO_SOURCE_LISTEN:
@@ -171,7 +172,7 @@ static void server_event(struct l4vio_l4_server *server, struct l4vio_event even
     }
 }
 
-static void handle_event(struct l4vio_l4_server *server, struct l4vio_event event)
+static void handle_event(struct l4vio_server *server, struct l4vio_event event)
 {
     struct l4vio_served_client *client;
 
@@ -183,17 +184,16 @@ static void handle_event(struct l4vio_l4_server *server, struct l4vio_event even
     if (!client)
         return;
     if (event.source == L4VIO_SOURCE_SOCKET) {
-        l4vio_client_receive(client);
+        server->protocol->receive(client);
         return;
     }
     if (!server->config.thread_per_queue)
         l4vio_worker_event(&server->workers[0], event);
-    if (event.source == 0 || event.source == server->config.service.queue_count)
-        l4vio_client_look(client);
+    server->protocol->heard(client, event.source);
 }
 
 /* Clients that have been silent for too long. */
-static void mind_hellos(struct l4vio_l4_server *server, uint64_t now, uint64_t *next)
+static void mind_hellos(struct l4vio_server *server, uint64_t now, uint64_t *next)
 {
     for (unsigned i = 0; server->silent && i < server->config.quotas.clients; i++) {
         struct l4vio_served_client *client = server->clients[i];
@@ -208,7 +208,7 @@ static void mind_hellos(struct l4vio_l4_server *server, uint64_t now, uint64_t *
     }
 }
 
-static void mind_commands(struct l4vio_l4_server *server, uint64_t now, uint64_t *next)
+static void mind_commands(struct l4vio_server *server, uint64_t now, uint64_t *next)
 {
     uint64_t period = UINT64_MAX;
     bool due = now >= server->next_look_ns;
@@ -218,7 +218,7 @@ static void mind_commands(struct l4vio_l4_server *server, uint64_t now, uint64_t
         if (!client || client->state != L4VIO_CLIENT_READY)
             continue;
         if (due)
-            l4vio_client_look(client);
+            server->protocol->look(client);
         uint64_t its = l4vio_device_live(client->device) ? LOOK_LIVE_NS : LOOK_STARTING_NS;
         period = its < period ? its : period;
     }
@@ -231,7 +231,7 @@ static void mind_commands(struct l4vio_l4_server *server, uint64_t now, uint64_t
 }
 
 /* What is due by the clock; returns how long epoll_wait may sleep, in milliseconds. */
-static int mind_time(struct l4vio_l4_server *server)
+static int mind_time(struct l4vio_server *server)
 {
     uint64_t next = UINT64_MAX;
     bool busy = !server->config.thread_per_queue && server->workers[0].head;
@@ -247,7 +247,7 @@ static int mind_time(struct l4vio_l4_server *server)
     return busy ? 0 : -1;
 }
 
-static void loop(struct l4vio_l4_server *server)
+static void loop(struct l4vio_server *server)
 {
     struct epoll_event events[EVENTS];
 
@@ -260,7 +260,7 @@ static void loop(struct l4vio_l4_server *server)
     }
 }
 
-int l4vio_l4_server_run(struct l4vio_l4_server *server, struct l4vio_error *error)
+int l4vio_server_run(struct l4vio_server *server, struct l4vio_error *error)
 {
     struct l4vio_event event = {.slot = L4VIO_SERVER_SLOT, .source = L4VIO_SOURCE_LISTEN};
     uint64_t count;

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "platforms/linux/linux.h"
-#include "transports/l4_unix/server.h"
+#include "transports/server/server.h"
 
 #define LOCK_TRIES 200
 
@@ -41,7 +41,7 @@ static int lock_folder(const char *path)
 }
 
 /* Removes what a server that died has left behind. */
-static int clear_path(const struct sockaddr_un *address, struct l4vio_error *error)
+static int clear_path(const struct sockaddr_un *address, int socket_type, struct l4vio_error *error)
 {
     struct stat status;
 
@@ -53,7 +53,7 @@ static int clear_path(const struct sockaddr_un *address, struct l4vio_error *err
     }
     if (!S_ISSOCK(status.st_mode))
         return l4vio_fail(error, L4VIO_EEXIST, "the path is there and is not a socket", 0);
-    int probe = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int probe = socket(AF_UNIX, socket_type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (probe < 0)
         return l4vio_fail(error, l4vio_linux_code(errno), "socket cannot be created",
                           (uint64_t)errno);
@@ -69,7 +69,7 @@ static int clear_path(const struct sockaddr_un *address, struct l4vio_error *err
 }
 
 /* Nobody can connect before listen, and by then the mode is right whatever the umask is. */
-static int bind_and_listen(struct l4vio_l4_server *server, const struct sockaddr_un *address,
+static int bind_and_listen(struct l4vio_server *server, const struct sockaddr_un *address,
                            struct l4vio_error *error)
 {
     struct stat status;
@@ -92,17 +92,18 @@ static int bind_and_listen(struct l4vio_l4_server *server, const struct sockaddr
     return L4VIO_OK;
 }
 
-int l4vio_server_listen(struct l4vio_l4_server *server, struct l4vio_error *error)
+int l4vio_server_listen(struct l4vio_server *server, struct l4vio_error *error)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
     memcpy(address.sun_path, server->path, sizeof(server->path));
-    server->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    server->listener =
+        socket(AF_UNIX, server->protocol->socket_type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (server->listener < 0)
         return l4vio_fail(error, l4vio_linux_code(errno), "socket cannot be created",
                           (uint64_t)errno);
     int folder = lock_folder(server->path);
-    int result = clear_path(&address, error);
+    int result = clear_path(&address, server->protocol->socket_type, error);
     if (result == L4VIO_OK)
         result = bind_and_listen(server, &address, error);
     if (folder >= 0)
@@ -110,7 +111,7 @@ int l4vio_server_listen(struct l4vio_l4_server *server, struct l4vio_error *erro
     return result;
 }
 
-void l4vio_server_unlisten(struct l4vio_l4_server *server)
+void l4vio_server_unlisten(struct l4vio_server *server)
 {
     struct stat status;
 
