@@ -88,7 +88,8 @@ __attribute__((noinline)) static void device_side(unsigned batch)
     for (unsigned i = 0; i < batch; i++) {
         if (l4vio_device_queue_next(&rig.device, &chain, segments, BUFFERS_MAX) != 1)
             abort();
-        used[i] = l4vio_device_chain_used(&chain, (uint32_t)chain.writable_bytes - (i % 4 == 3));
+        used[i] = l4vio_device_chain_used(&rig.device, &chain,
+                                          (uint32_t)chain.writable_bytes - (i % 4 == 3));
     }
     l4vio_device_queue_finish(&rig.device, used, batch);
 }

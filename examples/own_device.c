@@ -63,7 +63,7 @@ static bool device_work(void *self)
     /* Every number in a chain was checked and its addresses translated when it arrives here. */
     while (ring && l4vio_device_live(&device) &&
            l4vio_device_queue_next(ring, &chain, segments, SEGMENTS) == 1) {
-        struct l4vio_device_used used = l4vio_device_chain_used(&chain, answer(&chain));
+        struct l4vio_device_used used = l4vio_device_chain_used(ring, &chain, answer(&chain));
         l4vio_device_queue_finish(ring, &used, 1);
         l4vio_device_notify(&device, 0);
         worked = true;

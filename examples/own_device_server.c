@@ -85,7 +85,7 @@ static unsigned process(void *instance, uint32_t queue, unsigned max)
     unsigned taken = 0;
 
     while (taken < max && l4vio_device_queue_next(ring, &chain, segments, SEGMENTS) == 1) {
-        struct l4vio_device_used used = l4vio_device_chain_used(&chain, answer(&chain));
+        struct l4vio_device_used used = l4vio_device_chain_used(ring, &chain, answer(&chain));
         l4vio_device_queue_finish(ring, &used, 1);
         taken++;
     }

@@ -97,14 +97,14 @@ static void work(struct raw_driver *driver, uint32_t queue, uint32_t order)
     uint8_t copy[64];
     if (!l4vio_device_live(&driver->device))
         return;
+    struct l4vio_device_queue *ring = l4vio_device_queue(&driver->device, queue);
     while (count < 2 * RAW_QUEUE_SIZE && raw_take(driver, queue) == 1) {
         uint64_t got = l4vio_device_chain_read(&driver->chain, 1, copy, sizeof(copy));
         l4vio_device_chain_write(&driver->chain, 1, copy, got);
         check_segments(driver);
         kept[count++] =
-            l4vio_device_chain_used(&driver->chain, (uint32_t)driver->chain.writable_bytes);
+            l4vio_device_chain_used(ring, &driver->chain, (uint32_t)driver->chain.writable_bytes);
     }
-    struct l4vio_device_queue *ring = l4vio_device_queue(&driver->device, queue);
     for (unsigned i = 0; i < count / 2 && (order & 1); i++) {
         struct l4vio_device_used swap = kept[i];
         kept[i] = kept[count - 1 - i];

@@ -31,6 +31,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "device_log.h"
 #include "device_memory.h"
 #include "device_queue.h"
 #include "error.h"
@@ -83,6 +84,9 @@ struct l4vio_device_port_ops {
     void (*notify_config)(void *self);
     /** Reads one byte of device configuration that the driver may write (read once, live). */
     uint8_t (*read_driver_config)(void *self, uint32_t offset_bytes);
+    /** The driver's memory does not go away by a reset: the port removes every region itself
+     *  (l4vio_device_remove_region), also when the driver is gone. */
+    bool memory_survives_reset;
 };
 
 /** A queue of a device. Caller-allocated array; private. */
@@ -93,7 +97,9 @@ struct l4vio_device_queue_state {
     uint16_t device_notify_index;    /**< Driver to device. */
     bool ready;                      /**< Set up. */
     uint32_t kick_data;              /**< What the last kick said. */
-    uint64_t reserved[4];            /**< Room to grow. */
+    bool log_used;                   /**< What is written to the ring is logged... */
+    uint64_t log_used_address;       /**< ...as if the used ring were here. */
+    uint64_t reserved[2];            /**< Room to grow. */
 };
 
 /** How to make a device. Zero what is not used. */
@@ -143,7 +149,8 @@ struct l4vio_device {
     struct l4vio_error failure;               /**< Why DEVICE_NEEDS_RESET was last set. */
     uint64_t resets;                          /**< Counter. */
     uint64_t failures;                        /**< Counter: DEVICE_NEEDS_RESET set. */
-    uint64_t reserved[8];                     /**< Room to grow. */
+    struct l4vio_dirty_log log;               /**< As given; without bits: none. */
+    uint64_t reserved[6];                     /**< Room to grow. */
 };
 
 /**
@@ -191,6 +198,22 @@ int l4vio_device_config_queue(struct l4vio_device *device, uint32_t queue,
                               const struct l4vio_queue_setup *setup, struct l4vio_error *error);
 
 /**
+ * The driver sets a queue up that a device has worked on before, perhaps another process: as
+ * l4vio_device_config_queue, but it goes on where `resume` says. Notifies the driver once: the predecessor
+ * may have died before it did. Whoever works on the queue has to look at it once without a kick; the driver's may have come before.
+ * @param device the device
+ * @param queue  queue index
+ * @param setup  read once by the port
+ * @param resume where to go on, and the record of what is in flight; NULL: at the beginning
+ * @param error  filled on failure, may be NULL
+ * @return as l4vio_device_config_queue; L4VIO_EINVAL also for a position or record that does not fit the queue
+ */
+int l4vio_device_resume_queue(struct l4vio_device *device, uint32_t queue,
+                              const struct l4vio_queue_setup *setup,
+                              const struct l4vio_device_queue_resume *resume,
+                              struct l4vio_error *error);
+
+/**
  * The driver takes a queue back; other queues go on.
  * @param device the device
  * @param queue  queue index
@@ -222,10 +245,31 @@ int l4vio_device_remove_region(struct l4vio_device *device, uint64_t device_addr
                                uint64_t size_bytes);
 
 /**
- * Resets: status 0, queues gone, features cleared, the driver's memory released.
+ * Resets: status 0, queues gone, features cleared, the driver's memory released unless it survives a reset by this port.
  * @param device the device
  */
 void l4vio_device_reset(struct l4vio_device *device);
+
+/**
+ * Logs from now on what the device writes to the driver's memory: the writable part of each chain that is handed back,
+ * and what l4vio_device_queue_log_used is on for; or stops doing so. Stays through a reset. What was written
+ * before is not marked. No thread may work on a queue meanwhile.
+ * @param device the device
+ * @param log    copied, its bits are borrowed; NULL: no log
+ */
+void l4vio_device_set_log(struct l4vio_device *device, const struct l4vio_dirty_log *log);
+
+/**
+ * Logs what the device writes to the ring of a queue, too, while there is a log. The parts of the used ring are marked
+ * as if it lay at `address`: it is the one that the reader of the log knows. Packed: the descriptor ring; the event
+ * suppression area is marked where it lies. Stays through a reset. No thread may work on the queue meanwhile.
+ * @param device  the device
+ * @param queue   queue index, set up or not; another one is ignored
+ * @param on      whether to do so
+ * @param address of the used ring (packed: of the descriptor ring) in the log
+ */
+void l4vio_device_queue_log_used(struct l4vio_device *device, uint32_t queue, bool on,
+                                 uint64_t address);
 
 /**
  * Sets DEVICE_NEEDS_RESET; notifies the driver if DRIVER_OK is set (clause V-2.1.2-3). Once: later

@@ -25,8 +25,11 @@
 #define L4VIO_DEVICE_QUEUE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+#include "device_inflight.h"
+#include "device_log.h"
 #include "device_memory.h"
 #include "error.h"
 #include "features.h"
@@ -62,19 +65,6 @@ struct l4vio_device_used {
     uint32_t written_bytes; /**< Bytes written to the writable segments. */
 };
 
-/**
- * The result of a chain, with everything that has to be handed back.
- * @param chain         as taken
- * @param written_bytes bytes written to its writable segments
- * @return the result
- */
-static inline struct l4vio_device_used l4vio_device_chain_used(
-    const struct l4vio_device_chain *chain, uint32_t written_bytes)
-{
-    struct l4vio_device_used used = {chain->head, chain->entries, written_bytes};
-    return used;
-}
-
 struct l4vio_device_queue_slot;
 
 /** Counters of a device queue. */
@@ -88,6 +78,31 @@ struct l4vio_device_queue_counters {
     uint64_t wrong_kicks;              /**< Kicks whose data did not fit the ring. */
     uint64_t refused_results;          /**< Results of chains that were not in flight. */
     uint64_t reserved[2];              /**< 0. */
+};
+
+/**
+ * Where a queue goes on that others have worked on before, as l4vio_device_queue_position says it. Zero what is not
+ * used.
+ *
+ * Positions are split: free-running indexes, any will do; packed: bits 0 to 14 the place in the ring, below its size,
+ * bit 15 the round (wrap counter), 1 in the first one.
+ *
+ * If `used` is behind `avail` and there is no record of what is in flight, somebody took chains that nobody will
+ * finish: these are for the driver to make available again.
+ */
+struct l4vio_device_queue_resume {
+    uint16_t avail;    /**< Where the next chain is taken. */
+    uint16_t used;     /**< Where the next used entry is written. */
+    bool used_in_ring; /**< Split: not `used` but what the used ring says. */
+    /**
+     * Memory for the record of what is in flight (device_inflight.h), aligned to L4VIO_DEVICE_INFLIGHT_ALIGN;
+     * borrowed while the queue is set up. NULL: no record.
+     */
+    void *in_flight;
+    uint64_t in_flight_bytes; /**< At least l4vio_device_inflight_bytes of the size. */
+    /** `size` private records, caller-owned while the queue is set up, for `in_flight`. */
+    struct l4vio_device_inflight_slot *in_flight_slots;
+    uint64_t reserved[4]; /**< 0. */
 };
 
 /** How a queue is set up; addresses are the driver's device addresses. */
@@ -105,7 +120,8 @@ struct l4vio_device_queue_config {
     struct l4vio_features features;
     /** `size` private records, caller-owned, for IN_ORDER; may be NULL without it. */
     struct l4vio_device_queue_slot *slots;
-    uint64_t reserved[4]; /**< 0. */
+    const struct l4vio_device_queue_resume *resume; /**< Where to go on; NULL: at the beginning. */
+    uint64_t reserved[3];                           /**< 0. */
 };
 
 /** Private record per ring entry. The caller provides the memory, the library the content. */
@@ -162,6 +178,7 @@ struct l4vio_device_queue {
     bool notification_data; /**< NOTIFICATION_DATA is negotiated. */
     struct l4vio_device_queue_slot *slots;       /**< With IN_ORDER: private records. */
     const struct l4vio_device_memory *memory;    /**< For translation. */
+    const struct l4vio_dirty_log *log;           /**< What is written is marked here; NULL: not. */
     struct l4vio_device_queue_counters counters; /**< Counters. */
     const struct l4vio_device_ring *ring;        /**< Ring code of the format. */
     bool kicks_off;                              /**< What the driver was told last. */
@@ -170,17 +187,20 @@ struct l4vio_device_queue {
     struct l4vio_error broken_error;             /**< Why. */
     uint32_t index;                              /**< Queue index. */
     const struct l4vio_trace *trace;             /**< Hook or NULL. */
+    bool held;                                   /**< Nothing is taken. */
     uint64_t reserved[8];                        /**< Room to grow. */
 };
 
 /**
- * Sets a queue up: translates its areas and starts at index 0.
+ * Sets a queue up: translates its areas and starts at index 0, or where `resume` says. There may be something in
+ * the ring then that no kick will announce, and used entries that no notification has announced.
  * @param queue  caller-allocated
  * @param config copied
  * @param memory the driver's memory; must stay unchanged while the queue is in use
  * @param error  filled on failure, may be NULL
  * @retval L4VIO_OK     set up
- * @retval L4VIO_EINVAL bad size or alignment, IN_ORDER without slots
+ * @retval L4VIO_EINVAL bad size or alignment, IN_ORDER or in-flight record without slots, a position outside the
+ *                      ring, a record that does not fit the ring
  * @retval L4VIO_EFAULT an area outside registered memory
  */
 int l4vio_device_queue_init(struct l4vio_device_queue *queue,
@@ -192,6 +212,36 @@ int l4vio_device_queue_init(struct l4vio_device_queue *queue,
  * @param queue the queue
  */
 void l4vio_device_queue_disable(struct l4vio_device_queue *queue);
+
+/**
+ * Tells where the queue stands, for l4vio_device_queue_resume: where it would take the next chain and write the next
+ * used entry. What is in flight lies between the two. Says it of a queue that was disabled, too, until it is set up
+ * again.
+ * @param queue the queue
+ * @param avail filled, may be NULL
+ * @param used  filled, may be NULL
+ */
+void l4vio_device_queue_position(const struct l4vio_device_queue *queue, uint16_t *avail,
+                                 uint16_t *used);
+
+/**
+ * Chains that were taken and not handed back, and those of a predecessor that wait to be taken.
+ * @param queue the queue
+ * @return their number
+ */
+static inline unsigned l4vio_device_queue_in_flight(const struct l4vio_device_queue *queue)
+{
+    return queue->in_flight;
+}
+
+/**
+ * Lets the queue seem empty, so that its device takes nothing more, but finishes what it has taken; or lets it go on:
+ * then somebody has to look at the ring, whatever was kicked meanwhile. No thread may work on the queue during
+ * the call. Setting it up lets it go.
+ * @param queue the queue
+ * @param held  whether to hold it
+ */
+void l4vio_device_queue_hold(struct l4vio_device_queue *queue, bool held);
 
 /**
  * Tells whether the queue is set up and not broken.
@@ -243,6 +293,33 @@ inline void l4vio_device_queue_finish(struct l4vio_device_queue *queue,
                                       const struct l4vio_device_used *used, unsigned count)
 {
     queue->ops->finish(queue, used, count);
+}
+
+/**
+ * Marks the writable part of a chain in the log of its queue, which has one. For l4vio_device_chain_used.
+ * @param queue the queue
+ * @param chain as taken
+ */
+void l4vio_device_chain_log(const struct l4vio_device_queue *queue,
+                            const struct l4vio_device_chain *chain);
+
+/**
+ * The result of a chain, with everything that has to be handed back. Everything that the device writes to it was written:
+ * if the driver's memory is logged, the whole writable part is marked as written, which the segments must say as
+ * they did when the chain was taken.
+ * @param queue         which the chain was taken from
+ * @param chain         as taken
+ * @param written_bytes bytes written to its writable segments
+ * @return the result
+ */
+static inline struct l4vio_device_used l4vio_device_chain_used(
+    const struct l4vio_device_queue *queue, const struct l4vio_device_chain *chain,
+    uint32_t written_bytes)
+{
+    struct l4vio_device_used used = {chain->head, chain->entries, written_bytes};
+    if (__builtin_expect(queue->log != NULL, 0))
+        l4vio_device_chain_log(queue, chain);
+    return used;
 }
 
 /**

@@ -335,6 +335,12 @@ static inline uint32_t l4vio_private_or32(uint32_t *to, uint32_t bits)
     return __atomic_fetch_or(to, bits, __ATOMIC_ACQ_REL);
 }
 
+/* Sets bits that others set and clear, too. What was written before is visible to whoever sees them. */
+static inline void l4vio_or8_release(uint8_t *to, uint8_t bits)
+{
+    __atomic_fetch_or(to, bits, __ATOMIC_RELEASE);
+}
+
 /* Tells the CPU that this is a spin loop. */
 static inline void l4vio_relax(void)
 {

@@ -27,6 +27,9 @@ uint64_t l4vio_block_request_work(const struct l4vio_device_block_request *reque
 /* What to report in the used ring, and the counters, once `status` is set. */
 uint32_t l4vio_block_request_account(const struct l4vio_device_block_request *request);
 
+/* Puts the status byte back to the segments that it was taken off. */
+void l4vio_block_request_return_status(struct l4vio_device_block_request *request);
+
 /* Waits until the store has nothing of a queue any more; results are dropped. */
 void l4vio_block_queue_stop(struct l4vio_device_block *block, uint32_t queue);
 

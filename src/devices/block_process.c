@@ -53,6 +53,21 @@ static struct l4vio_device_queue *live_ring(struct l4vio_device_block *block, ui
     return l4vio_device_queue(&block->device, queue);
 }
 
+/*
+ * The result of a request. Who logs wants to see the chain as it was taken: with the status byte. Results
+ * that are dropped are logged, too: data may have been written.
+ */
+static struct l4vio_device_used result_of(struct l4vio_device_block_request *request)
+{
+    struct l4vio_device_chain *chain = &request->chain;
+    const struct l4vio_device_queue *queue =
+        &request->block->device.config.queues[request->queue].queue;
+    uint32_t written_bytes = l4vio_block_request_account(request);
+    if (__builtin_expect(queue->log != NULL, 0))
+        l4vio_block_request_return_status(request);
+    return l4vio_device_chain_used(queue, chain, written_bytes);
+}
+
 /* Hands finished requests back in one go; returns their number. Without a ring they are dropped. */
 static unsigned publish(struct l4vio_device_block *block, uint32_t queue)
 {
@@ -65,10 +80,9 @@ static unsigned publish(struct l4vio_device_block *block, uint32_t queue)
         for (; state->finished && count < PUBLISH_BATCH; count++) {
             struct l4vio_device_block_request *request = state->finished;
             state->finished = request->next;
-            used[count] =
-                l4vio_device_chain_used(&request->chain, l4vio_block_request_account(request));
             if (ring)
                 l4vio_store8(request->status_byte, request->status);
+            used[count] = result_of(request);
             release(state, request);
         }
         if (ring)

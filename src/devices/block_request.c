@@ -55,6 +55,13 @@ static bool take_status_byte(struct l4vio_device_block_request *request)
     return true;
 }
 
+void l4vio_block_request_return_status(struct l4vio_device_block_request *request)
+{
+    struct l4vio_device_chain *chain = &request->chain;
+    chain->segments[chain->readable + chain->writable - 1u].length_bytes++;
+    chain->writable_bytes++;
+}
+
 /* Limits of the configuration that a driver is held to. */
 static bool segments_allowed(const struct l4vio_device_block *block,
                              const struct l4vio_block_io *io)

@@ -74,7 +74,8 @@ static void publish_queue(const struct l4vio_device *device, uint32_t queue, boo
 }
 
 static int set_queue_up(struct l4vio_device *device, uint32_t queue,
-                        const struct l4vio_queue_setup *setup, struct l4vio_error *error)
+                        const struct l4vio_queue_setup *setup,
+                        const struct l4vio_device_queue_resume *resume, struct l4vio_error *error)
 {
     struct l4vio_device_queue_state *state = &device->config.queues[queue];
     if (state->ready)
@@ -88,6 +89,7 @@ static int set_queue_up(struct l4vio_device *device, uint32_t queue,
                                                .desc_address = setup->desc_address,
                                                .avail_address = setup->avail_address,
                                                .used_address = setup->used_address,
+                                               .resume = resume,
                                                .trace = device->config.trace};
     if (device->config.queue_slots)
         config.slots = device->config.queue_slots + (size_t)queue * device->config.queue_size_max;
@@ -98,6 +100,7 @@ static int set_queue_up(struct l4vio_device *device, uint32_t queue,
     if (result)
         return result;
 
+    state->queue.log = device->log.bits ? &device->log : NULL;
     __atomic_store_n(&state->kick_data, 0, __ATOMIC_RELAXED);
     state->driver_notify_index = setup->driver_notify_index;
     state->device_notify_index = setup->device_notify_index;
@@ -117,6 +120,21 @@ static int set_queue_up(struct l4vio_device *device, uint32_t queue,
 int l4vio_device_config_queue(struct l4vio_device *device, uint32_t queue,
                               const struct l4vio_queue_setup *setup, struct l4vio_error *error)
 {
+    return l4vio_device_resume_queue(device, queue, setup, NULL, error);
+}
+
+/* A predecessor may have shown something as used and died before it said so. */
+static void notify_once(const struct l4vio_device *device, uint32_t queue)
+{
+    if (device->port && device->port->notify_queue)
+        device->port->notify_queue(device->port_self, queue);
+}
+
+int l4vio_device_resume_queue(struct l4vio_device *device, uint32_t queue,
+                              const struct l4vio_queue_setup *setup,
+                              const struct l4vio_device_queue_resume *resume,
+                              struct l4vio_error *error)
+{
     uint32_t needed = VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER;
     uint32_t status = l4vio_private_load32(&device->status);
     if (queue >= device->config.queue_count)
@@ -128,13 +146,16 @@ int l4vio_device_config_queue(struct l4vio_device *device, uint32_t queue,
     else if ((status & needed) != needed)
         result = l4vio_fail(error, L4VIO_EIO, "a queue before ACKNOWLEDGE and DRIVER", status);
     else
-        result = set_queue_up(device, queue, setup, error);
+        result = set_queue_up(device, queue, setup, resume, error);
 
     /* A refused second set-up does not take a queue away that is ready. */
     publish_queue(device, queue, device->config.queues[queue].ready);
-    if (!result)
-        l4vio_device_trace(device, L4VIO_TRACE_QUEUE_READY, queue, setup->size, 0);
-    return result;
+    if (result)
+        return result;
+    l4vio_device_trace(device, L4VIO_TRACE_QUEUE_READY, queue, setup->size, 0);
+    if (resume)
+        notify_once(device, queue);
+    return L4VIO_OK;
 }
 
 static void stop_queue(struct l4vio_device *device, uint32_t queue)

@@ -187,7 +187,8 @@ void l4vio_device_reset(struct l4vio_device *device)
     if (ops && ops->reset)
         ops->reset(device->config.ops_self);
     l4vio_device_disable_queues(device);
-    l4vio_device_release_regions(device);
+    if (!device->port || !device->port->memory_survives_reset)
+        l4vio_device_release_regions(device);
     device->accepted = (struct l4vio_features){0};
     device->resets++;
     l4vio_device_trace(device, L4VIO_TRACE_RESET, UINT32_MAX, old, 0);

@@ -45,14 +45,45 @@ static inline void set_avail_position(struct l4vio_device_queue *queue, struct p
     queue->avail_bits = (uint16_t)at.bits;
 }
 
+/* Of a position as l4vio_device_queue_resume has it. */
+static uint32_t place_in(uint32_t position)
+{
+    return position & ~(1u << VIRTQ_EVENT_WRAP_SHIFT);
+}
+
+static bool first_round(uint32_t position)
+{
+    return position >> VIRTQ_EVENT_WRAP_SHIFT & 1u;
+}
+
 /* Both rounds begin with 1: available is AVAIL without USED, used is both. */
-static void initialize(struct l4vio_device_queue *queue)
+static const struct l4vio_device_queue_resume beginning = {.avail = 1u << VIRTQ_EVENT_WRAP_SHIFT,
+                                                           .used = 1u << VIRTQ_EVENT_WRAP_SHIFT};
+
+static int initialize(struct l4vio_device_queue *queue,
+                      const struct l4vio_device_queue_resume *resume, struct l4vio_error *error)
 {
     struct virtq_event_suppress *event = queue->used;
-    queue->avail_bits = VIRTQ_PACKED_DESC_F_AVAIL;
-    queue->used_bits = ROUND_BITS;
+    if (!resume)
+        resume = &beginning;
+    if (place_in(resume->avail) >= queue->size || place_in(resume->used) >= queue->size)
+        return l4vio_fail(error, L4VIO_EINVAL, "a position outside of the ring", resume->avail);
+    queue->avail_index = (uint16_t)place_in(resume->avail);
+    queue->avail_bits =
+        first_round(resume->avail) ? VIRTQ_PACKED_DESC_F_AVAIL : VIRTQ_PACKED_DESC_F_USED;
+    queue->used_index = (uint16_t)place_in(resume->used);
+    queue->used_bits = first_round(resume->used) ? ROUND_BITS : 0;
     l4vio_store16(&event->off_wrap, 0);
     l4vio_store16_release(&event->flags, VIRTQ_EVENT_F_ENABLE);
+    return L4VIO_OK;
+}
+
+static void position(const struct l4vio_device_queue *queue, uint16_t *avail, uint16_t *used)
+{
+    uint32_t avail_round = queue->avail_bits == VIRTQ_PACKED_DESC_F_AVAIL;
+    uint32_t used_round = queue->used_bits == ROUND_BITS;
+    *avail = (uint16_t)(queue->avail_index | avail_round << VIRTQ_EVENT_WRAP_SHIFT);
+    *used = (uint16_t)(queue->used_index | used_round << VIRTQ_EVENT_WRAP_SHIFT);
 }
 
 static inline uint32_t flags_of(struct l4vio_device_entry entry)
@@ -406,7 +437,9 @@ const struct l4vio_device_ring l4vio_device_packed = {
     .ops = {next_plain, finish_plain, has_avail},
     .order_platform_ops = {next_platform, finish_platform, has_avail},
     .broken_ops = {l4vio_device_broken_next, finish_platform, l4vio_device_nothing_avail},
+    .held_ops = {l4vio_device_no_next, finish_platform, l4vio_device_nothing_avail},
     .initialize = initialize,
+    .position = position,
     .rewind = rewind,
     .wants_notification = wants_notification,
     .set_kicks = set_kicks,
@@ -417,7 +450,9 @@ const struct l4vio_device_ring l4vio_device_packed_in_order = {
     .ops = {next_in_order, finish_in_order, has_avail},
     .order_platform_ops = {next_in_order_platform, finish_in_order_platform, has_avail},
     .broken_ops = {l4vio_device_broken_next, finish_in_order_platform, l4vio_device_nothing_avail},
+    .held_ops = {l4vio_device_no_next, finish_in_order_platform, l4vio_device_nothing_avail},
     .initialize = initialize,
+    .position = position,
     .rewind = rewind_in_order,
     .wants_notification = wants_notification,
     .set_kicks = set_kicks,

@@ -19,8 +19,8 @@ extern inline void l4vio_device_queue_finish(struct l4vio_device_queue *queue,
 extern inline bool l4vio_device_queue_has_avail(const struct l4vio_device_queue *queue);
 
 /* The calls of a queue that is not set up. */
-static int no_next(struct l4vio_device_queue *queue, struct l4vio_device_chain *chain,
-                   struct l4vio_device_segment *segments, unsigned segments_max)
+int l4vio_device_no_next(struct l4vio_device_queue *queue, struct l4vio_device_chain *chain,
+                         struct l4vio_device_segment *segments, unsigned segments_max)
 {
     (void)queue;
     (void)chain;
@@ -36,7 +36,7 @@ static void refuse_results(struct l4vio_device_queue *queue, const struct l4vio_
     queue->counters.refused_results += count;
 }
 
-static const struct l4vio_device_queue_ops disabled_ops = {no_next, refuse_results,
+static const struct l4vio_device_queue_ops disabled_ops = {l4vio_device_no_next, refuse_results,
                                                            l4vio_device_nothing_avail};
 
 bool l4vio_device_nothing_avail(const struct l4vio_device_queue *queue)
@@ -52,6 +52,19 @@ int l4vio_device_broken_next(struct l4vio_device_queue *queue, struct l4vio_devi
     (void)segments;
     (void)segments_max;
     return queue->broken;
+}
+
+void l4vio_device_queue_choose_ops(struct l4vio_device_queue *queue)
+{
+    const struct l4vio_device_ring *ring = queue->ring;
+    if (queue->size == 0)
+        queue->ops = &disabled_ops;
+    else if (queue->broken)
+        queue->ops = &ring->broken_ops;
+    else if (queue->held)
+        queue->ops = &ring->held_ops;
+    else
+        queue->ops = queue->order_platform ? &ring->order_platform_ops : &ring->ops;
 }
 
 static bool has(const struct l4vio_device_queue_config *config, unsigned bit)
@@ -132,6 +145,8 @@ int l4vio_device_queue_init(struct l4vio_device_queue *queue,
         .index = config->index,
         .trace = config->trace,
     };
+    if (config->resume && config->resume->in_flight)
+        return l4vio_fail(error, L4VIO_ENOSYS, "no record of what is in flight", 0);
     if (!l4vio_virtqueue_size_allowed(config->size, &config->features))
         return l4vio_fail(error, L4VIO_EINVAL, "the size of a queue is not possible", config->size);
     if (has(config, L4VIO_F_IN_ORDER)) {
@@ -144,15 +159,17 @@ int l4vio_device_queue_init(struct l4vio_device_queue *queue,
         return result;
 
     queue->size = config->size;
-    queue->ops = queue->order_platform ? &queue->ring->order_platform_ops : &queue->ring->ops;
-    queue->ring->initialize(queue);
-    return L4VIO_OK;
+    result = queue->ring->initialize(queue, config->resume, error);
+    if (result)
+        queue->size = 0;
+    l4vio_device_queue_choose_ops(queue);
+    return result;
 }
 
 void l4vio_device_queue_disable(struct l4vio_device_queue *queue)
 {
-    queue->ops = &disabled_ops;
     queue->size = 0;
+    l4vio_device_queue_choose_ops(queue);
     queue->in_flight = 0;
     queue->unannounced = 0;
     queue->desc = NULL;
@@ -167,11 +184,29 @@ __attribute__((cold)) int l4vio_device_queue_break(struct l4vio_device_queue *qu
 {
     int code = l4vio_fail(&queue->broken_error, L4VIO_EBADPROTO, text, value);
     queue->broken = code;
-    queue->ops = &queue->ring->broken_ops;
+    l4vio_device_queue_choose_ops(queue);
     queue->counters.broken++;
     l4vio_trace_event(queue->trace, L4VIO_TRACE_BROKEN, queue->index, (uint64_t)(int64_t)code,
                       value);
     return code;
+}
+
+void l4vio_device_queue_position(const struct l4vio_device_queue *queue, uint16_t *avail,
+                                 uint16_t *used)
+{
+    uint16_t positions[2] = {0, 0};
+    if (queue->ring)
+        queue->ring->position(queue, &positions[0], &positions[1]);
+    if (avail)
+        *avail = positions[0];
+    if (used)
+        *used = positions[1];
+}
+
+void l4vio_device_queue_hold(struct l4vio_device_queue *queue, bool held)
+{
+    queue->held = held;
+    l4vio_device_queue_choose_ops(queue);
 }
 
 int l4vio_device_queue_rewind(struct l4vio_device_queue *queue,

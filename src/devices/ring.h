@@ -19,9 +19,16 @@ struct l4vio_device_ring {
     struct l4vio_device_queue_ops order_platform_ops;
     /* Once the queue is broken: what is in flight can still be handed back. */
     struct l4vio_device_queue_ops broken_ops;
+    /* While the queue is held. */
+    struct l4vio_device_queue_ops held_ops;
 
-    /* Puts indexes to their first state and writes what the device owns. All else is 0. */
-    void (*initialize)(struct l4vio_device_queue *queue);
+    /* Puts indexes to where they begin and writes what the device owns. All else is 0. Returns 0, or
+     * a negative code: then nothing is written. */
+    int (*initialize)(struct l4vio_device_queue *queue,
+                      const struct l4vio_device_queue_resume *resume, struct l4vio_error *error);
+
+    /* l4vio_device_queue_position. */
+    void (*position)(const struct l4vio_device_queue *queue, uint16_t *avail, uint16_t *used);
 
     /* Puts the chain that was taken last back; 0 or L4VIO_EINVAL. At least one is in flight. */
     int (*rewind)(struct l4vio_device_queue *queue, const struct l4vio_device_chain *chain);
@@ -46,7 +53,12 @@ extern const struct l4vio_device_ring l4vio_device_packed_in_order;
  * L4VIO_EBADPROTO. */
 int l4vio_device_queue_break(struct l4vio_device_queue *queue, const char *text, uint64_t value);
 
-/* `next` and `has_avail` of a queue that is broken. */
+/* Sets `ops` to those of the state that the queue is in. */
+void l4vio_device_queue_choose_ops(struct l4vio_device_queue *queue);
+
+/* `next` of a queue that is not set up or held, or broken; `has_avail` of all of them. */
+int l4vio_device_no_next(struct l4vio_device_queue *queue, struct l4vio_device_chain *chain,
+                         struct l4vio_device_segment *segments, unsigned segments_max);
 int l4vio_device_broken_next(struct l4vio_device_queue *queue, struct l4vio_device_chain *chain,
                              struct l4vio_device_segment *segments, unsigned segments_max);
 bool l4vio_device_nothing_avail(const struct l4vio_device_queue *queue);

@@ -41,12 +41,28 @@ static inline uint32_t place_of(const struct l4vio_device_queue *queue, uint32_t
 }
 
 /* The driver has zeroed them if it keeps the rules; what we own says what we mean anyway. */
-static void initialize(struct l4vio_device_queue *queue)
+static int initialize(struct l4vio_device_queue *queue,
+                      const struct l4vio_device_queue_resume *resume, struct l4vio_error *error)
 {
+    (void)error;
+    if (resume) {
+        queue->avail_index = resume->avail;
+        queue->used_index =
+            resume->used_in_ring ? l4vio_load16_acquire(&used_of(queue)->idx) : resume->used;
+    }
+    queue->seen_index = queue->avail_index;
+    queue->kick_index = queue->avail_index;
     l4vio_store16(&used_of(queue)->flags, 0);
     if (queue->event_idx)
-        l4vio_store16(avail_event(queue), 0);
-    l4vio_store16_release(&used_of(queue)->idx, 0);
+        l4vio_store16(avail_event(queue), queue->kick_index);
+    l4vio_store16_release(&used_of(queue)->idx, queue->used_index);
+    return L4VIO_OK;
+}
+
+static void position(const struct l4vio_device_queue *queue, uint16_t *avail, uint16_t *used)
+{
+    *avail = queue->avail_index;
+    *used = queue->used_index;
 }
 
 static inline uint32_t flags_of(struct l4vio_device_entry entry)
@@ -331,7 +347,9 @@ const struct l4vio_device_ring l4vio_device_split = {
     .ops = {next_plain, finish_plain, has_avail},
     .order_platform_ops = {next_plain, finish_platform, has_avail},
     .broken_ops = {l4vio_device_broken_next, finish_platform, l4vio_device_nothing_avail},
+    .held_ops = {l4vio_device_no_next, finish_platform, l4vio_device_nothing_avail},
     .initialize = initialize,
+    .position = position,
     .rewind = rewind,
     .wants_notification = wants_notification,
     .set_kicks = set_kicks,
@@ -342,7 +360,9 @@ const struct l4vio_device_ring l4vio_device_split_in_order = {
     .ops = {next_in_order, finish_in_order, has_avail},
     .order_platform_ops = {next_in_order, finish_in_order_platform, has_avail},
     .broken_ops = {l4vio_device_broken_next, finish_in_order_platform, l4vio_device_nothing_avail},
+    .held_ops = {l4vio_device_no_next, finish_in_order_platform, l4vio_device_nothing_avail},
     .initialize = initialize,
+    .position = position,
     .rewind = rewind_in_order,
     .wants_notification = wants_notification,
     .set_kicks = set_kicks,

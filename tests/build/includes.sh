@@ -33,7 +33,7 @@ checked=
 
 ring=$(public 'error|features|trace|virtqueue|wire/ring')
 driver="$ring|$(public 'descriptors|driver|driver_wait|platform|queue|spin|transport|wire/status')"
-device="$ring|$(public 'device|device_memory|device_queue|platform|transport|wire/status')"
+device="$ring|$(public 'device|device_inflight|device_log|device_memory|device_queue|platform|transport|wire/status')"
 l4="$ring|$(public 'l4|platform|transport|wire/(l4_page|status)')"
 both="$device|$l4|$(public 'device_page|loopback')"
 memory='src/core/(bytes|ordering|tracing)\.h'
@@ -42,7 +42,7 @@ check include/l4vio 'include/l4vio/.*'
 check include/l4vio/wire 'include/l4vio/wire/.*'
 check src/core "$driver|src/core/.*"
 check src/drivers "$driver|$(public '(block|wire/block).*')|$memory|src/drivers/.*"
-check src/devices "$device|$(public 'device_.*|block_backend|wire/(block|l4_page)')|$memory|src/devices/.*"
+check src/devices "$device|$(public 'device_.*|block_backend|wire/(block|l4_page|vhost_user_inflight)')|$memory|src/devices/.*"
 check src/transports/l4 "$l4|$memory|src/transports/l4/.*"
 check src/transports/loopback "$both|$memory"
 check src/platforms/loopback "$both|$memory"
@@ -50,7 +50,7 @@ check src/transports/server "$device|$(public 'linux|server|service|spin')|src/c
 check src/transports/l4_unix "$both|$(public 'l4_unix|linux|server|service|spin|wire/l4_unix')|$memory|src/platforms/linux/.*|src/transports/(server|l4_unix)/.*"
 check src/transports/vhost_user "$both|$(public 'linux|server|service|spin|vhost_user|wire/vhost_user.*')|$memory|src/platforms/linux/.*|src/transports/(server|vhost_user)/.*"
 check src/platforms/linux "$(public 'error|linux|platform')|src/platforms/linux/.*"
-check src/backends "$ring|$(public 'backends|block_backend|device_(memory|queue)|platform')|src/backends/.*"
+check src/backends "$ring|$(public 'backends|block_backend|device_(inflight|log|memory|queue)|platform')|src/backends/.*"
 check src/host "include/l4vio/.*|$memory|src/host/.*"
 check src/tool 'include/l4vio/.*|src/tool/.*'
 

@@ -57,7 +57,8 @@ struct loopback_device *loopback_device_new(void)
     return self;
 }
 
-static void echo(const struct l4vio_device_chain *chain, struct l4vio_device_used *used)
+static void echo(const struct l4vio_device_queue *queue, const struct l4vio_device_chain *chain,
+                 struct l4vio_device_used *used)
 {
     unsigned char bytes[4096];
     uint64_t done = 0;
@@ -65,7 +66,7 @@ static void echo(const struct l4vio_device_chain *chain, struct l4vio_device_use
         uint64_t length = l4vio_device_chain_read(chain, done, bytes, sizeof(bytes));
         done += l4vio_device_chain_write(chain, done, bytes, length);
     }
-    *used = l4vio_device_chain_used(chain, (uint32_t)done);
+    *used = l4vio_device_chain_used(queue, chain, (uint32_t)done);
 }
 
 static bool work(struct loopback_device *self, uint32_t index)
@@ -78,7 +79,7 @@ static bool work(struct loopback_device *self, uint32_t index)
     unsigned count = 0;
     while (queue && count < most &&
            l4vio_device_queue_next(queue, &chain, segments, SEGMENTS_MAX) == 1)
-        echo(&chain, &used[count++]);
+        echo(queue, &chain, &used[count++]);
     for (unsigned i = 0; self->backwards && i < count / 2; i++) {
         struct l4vio_device_used swap = used[i];
         used[i] = used[count - 1 - i];

@@ -195,12 +195,19 @@ struct raw_queue *raw_queue_new(uint16_t size, const int *features)
     rig->entries = calloc(size, sizeof(*rig->entries));
     assert_non_null(rig->slots);
     assert_non_null(rig->entries);
-    struct l4vio_device_queue_config config = {.index = 7, .size = size, .slots = rig->slots};
+    rig->config = (struct l4vio_device_queue_config){.index = 7, .size = size, .slots = rig->slots};
     for (; *features >= 0; features++)
-        assert_int_equal(l4vio_features_set(&config.features, (unsigned)*features), 0);
-    set_up_rings(rig, size, &config.features, &config);
-    assert_int_equal(l4vio_device_queue_init(&rig->queue, &config, &rig->memory, NULL), 0);
+        assert_int_equal(l4vio_features_set(&rig->config.features, (unsigned)*features), 0);
+    set_up_rings(rig, size, &rig->config.features, &rig->config);
+    assert_int_equal(l4vio_device_queue_init(&rig->queue, &rig->config, &rig->memory, NULL), 0);
     return rig;
+}
+
+int raw_queue_resume(struct raw_queue *rig, const struct l4vio_device_queue_resume *resume)
+{
+    struct l4vio_device_queue_config config = rig->config;
+    config.resume = resume;
+    return l4vio_device_queue_init(&rig->queue, &config, &rig->memory, NULL);
 }
 
 void raw_queue_free(struct raw_queue *rig)
@@ -236,6 +243,6 @@ int raw_queue_take(struct raw_queue *rig)
 void raw_queue_finish(struct raw_queue *rig, const struct l4vio_device_chain *chain,
                       uint32_t written_bytes)
 {
-    struct l4vio_device_used used = l4vio_device_chain_used(chain, written_bytes);
+    struct l4vio_device_used used = l4vio_device_chain_used(&rig->queue, chain, written_bytes);
     l4vio_device_queue_finish(&rig->queue, &used, 1);
 }

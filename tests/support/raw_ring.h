@@ -75,6 +75,7 @@ struct virtq_event_suppress *raw_packed_device_event(struct raw_ring *ring);
 struct raw_queue {
     struct raw_ring ring;
     struct l4vio_device_queue queue;
+    struct l4vio_device_queue_config config;
     struct l4vio_device_queue_slot *slots;
     struct l4vio_device_memory memory;
     struct l4vio_device_region regions[2];
@@ -88,6 +89,8 @@ struct raw_queue {
 /* Features: bits of L4VIO_F_ that end with -1. */
 struct raw_queue *raw_queue_new(uint16_t size, const int *features);
 void raw_queue_free(struct raw_queue *rig);
+/* Another device comes after the one that is there, which is forgotten; the rings stay as they are. */
+int raw_queue_resume(struct raw_queue *rig, const struct l4vio_device_queue_resume *resume);
 /* One writable buffer of `length_bytes` at the beginning of the data. */
 void raw_queue_publish(struct raw_queue *rig, uint16_t id, uint32_t length_bytes);
 /* A chain of `count` such buffers. */

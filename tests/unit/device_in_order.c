@@ -110,7 +110,8 @@ static void check_order(uint16_t size, const int *features)
             model.finished[at] = true;
             model.written_bytes[at] =
                 (uint32_t)model.chains[at].writable_bytes - (rand() % 3 ? 0 : 1);
-            used[count++] = l4vio_device_chain_used(&model.chains[at], model.written_bytes[at]);
+            used[count++] = l4vio_device_chain_used(&model.rig->queue, &model.chains[at],
+                                                    model.written_bytes[at]);
         }
         l4vio_device_queue_finish(&model.rig->queue, used, count);
         unsigned left = model.count - finished_in_front(&model);
@@ -196,7 +197,8 @@ static void result_that_is_not_due_is_refused(void **state)
         finish(&model, 1, 4);
         finish(&model, 1, 4);
         assert_int_equal(queue->counters.refused_results, 4);
-        struct l4vio_device_used late = l4vio_device_chain_used(&model.chains[0], 4);
+        struct l4vio_device_used late =
+            l4vio_device_chain_used(&model.rig->queue, &model.chains[0], 4);
         finish(&model, 0, 4);
         read_used(&model);
         assert_int_equal(model.count, 0);
@@ -223,7 +225,8 @@ static void rewound_chains_are_taken_again(void **state)
             assert_int_equal(l4vio_device_queue_rewind(queue, &model.chains[1]), L4VIO_EINVAL);
             assert_int_equal(l4vio_device_queue_rewind(queue, &model.chains[2]), 0);
             assert_int_equal(l4vio_device_queue_rewind(queue, &model.chains[1]), 0);
-            struct l4vio_device_used used = l4vio_device_chain_used(&model.chains[2], 4);
+            struct l4vio_device_used used =
+                l4vio_device_chain_used(&model.rig->queue, &model.chains[2], 4);
             l4vio_device_queue_finish(queue, &used, 1); /* Not in flight any more. */
             assert_int_equal(queue->counters.refused_results, round + 1);
             for (unsigned i = 1; i < 3; i++) {

@@ -138,7 +138,7 @@ static void batch_is_one_row_of_used_descriptors(void **state)
         for (uint16_t i = 0; i < 3; i++) {
             raw_queue_publish_many(rig, i, i + 1u, 4);
             assert_int_equal(raw_queue_take(rig), 1);
-            used[2 - i] = l4vio_device_chain_used(&rig->chain, i);
+            used[2 - i] = l4vio_device_chain_used(&rig->queue, &rig->chain, i);
         }
         l4vio_device_queue_finish(&rig->queue, used, 3);
         for (unsigned i = 3; i-- > 0;)
@@ -228,7 +228,7 @@ static void completion_is_in_any_order(void **state)
             unsigned count = taken ? 1 + (unsigned)rand() % taken : 0;
             for (unsigned i = 0; i < count; i++) {
                 unsigned which = (unsigned)rand() % taken;
-                used[i] = l4vio_device_chain_used(&chains[which], step + i);
+                used[i] = l4vio_device_chain_used(&rig->queue, &chains[which], step + i);
                 chains[which] = chains[--taken];
             }
             l4vio_device_queue_finish(&rig->queue, used, count);

@@ -52,7 +52,8 @@ static void work(struct pair *pair)
             uint8_t bytes[64];
             uint64_t length = l4vio_device_chain_read(&chain, 0, bytes, sizeof(bytes));
             l4vio_device_chain_write(&chain, 0, bytes, length);
-            struct l4vio_device_used used = l4vio_device_chain_used(&chain, (uint32_t)length);
+            struct l4vio_device_used used =
+                l4vio_device_chain_used(queue, &chain, (uint32_t)length);
             l4vio_device_queue_finish(queue, &used, 1);
             l4vio_device_notify(&pair->device, 0);
         }

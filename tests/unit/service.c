@@ -93,7 +93,7 @@ static void answer(struct l4vio_device_queue *ring, const struct l4vio_device_ch
     for (uint64_t i = 0; i < length; i++)
         text[i] = (char)toupper((unsigned char)text[i]);
     uint64_t written_bytes = l4vio_device_chain_write(chain, 0, text, length);
-    struct l4vio_device_used used = l4vio_device_chain_used(chain, (uint32_t)written_bytes);
+    struct l4vio_device_used used = l4vio_device_chain_used(ring, chain, (uint32_t)written_bytes);
     l4vio_device_queue_finish(ring, &used, 1);
 }
 
