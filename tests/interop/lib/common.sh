@@ -14,6 +14,20 @@ need() {
     done
 }
 
+# NAME, options of serve block: starts our device on vhost-user:NAME and returns once it listens. Sets server_pid.
+serve_vhost_user() {
+    local name=$1 line=""
+    shift
+    rm -f "$name.ready"
+    mkfifo "$name.ready"
+    "$L4VIO" serve block "$@" --listen "vhost-user:$name" --ready-fd 3 2>>"$name.log" 3>"$name.ready" &
+    server_pid=$!
+    started+=("$server_pid")
+    read -r line <"$name.ready"
+    rm "$name.ready"
+    [ "$line" = ready ] || { cat "$name.log"; fail "server $name does not start"; exit 1; }
+}
+
 # NAME, IMAGE, FORMAT (raw, qcow2, ...), options of the export (num-queues=4, logical-block-size=4096,
 # writable=off, ...): starts QEMU's storage daemon as a vhost-user device on the socket NAME and returns once it
 # listens. Sets daemon_pid.

@@ -1,0 +1,11 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Kills of the device under a guest with split rings.
+. "$(dirname "$0")/../lib/guest.sh"
+. "$test_folder/../lib/guest_qemu.sh"
+. "$test_folder/../lib/guest_restart.sh"
+ours || { echo "skipped: the storage daemon has no inflight region"; exit 77; }
+cloud_guest
+device_restarts_under_guest pci ,num-queues=2
+guest_has_ring split
+finished
