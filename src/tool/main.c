@@ -10,7 +10,7 @@
 static const struct tool_command *const commands[] = {
     &command_serve_block, &command_info,   &command_copy,  &command_read,
     &command_write,       &command_verify, &command_zero,  &command_discard,
-    &command_flush,       &command_id,     &command_bench,
+    &command_flush,       &command_id,     &command_bench, &command_exercise,
 };
 #define COMMAND_COUNT (sizeof commands / sizeof *commands)
 

@@ -38,5 +38,6 @@ extern const struct tool_command command_discard;
 extern const struct tool_command command_flush;
 extern const struct tool_command command_id;
 extern const struct tool_command command_bench;
+extern const struct tool_command command_exercise;
 
 #endif

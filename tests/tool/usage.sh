@@ -69,7 +69,7 @@ succeed --version
 grep -q '^l4vio [0-9]' out || fail "no version"
 succeed --help
 for command in "serve block" info "block copy" "block read" "block write" "block verify" \
-    "block zero" "block discard" "block flush" "block id" "block bench"; do
+    "block zero" "block discard" "block flush" "block id" "block bench" "block exercise"; do
     grep -q "l4vio $command" out || fail "help does not name $command"
     # shellcheck disable=SC2086
     "$L4VIO" $command --help >help || fail "$command --help"
