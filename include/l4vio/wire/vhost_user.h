@@ -191,9 +191,15 @@ struct vhost_user_inflight {
     uint64_t mmap_offset; /**< Where it begins in the descriptor. */
     uint16_t num_queues;  /**< Queues. */
     uint16_t queue_size;  /**< Entries of each. */
+    uint32_t padding;     /**< 0. */
 };
 
-/** Bytes of struct vhost_user_inflight on the wire: without the padding at its end. */
-#define VHOST_USER_INFLIGHT_BYTES 20u
+/**
+ * Least bytes of struct vhost_user_inflight on the wire: without the padding at its end. On 64-bit machines
+ * the others send the padding too, and refuse a message without it.
+ */
+#define VHOST_USER_INFLIGHT_BYTES_MIN 20u
+/** Bytes of it as all 64-bit machines send it. */
+#define VHOST_USER_INFLIGHT_BYTES 24u
 
 #endif
