@@ -149,8 +149,7 @@ int l4vio_l4_client_connect(const char *path, const struct l4vio_platform *platf
 
     if (!client)
         return l4vio_fail(error, L4VIO_ENOMEM, "out of memory", 0);
-    pthread_mutex_init(&client->lock, NULL);
-    pthread_cond_init(&client->free, NULL);
+    l4vio_turn_init(&client->turn);
     atomic_init(&client->dead, false);
     client->platform = *platform;
     client->socket = -1;
@@ -204,7 +203,6 @@ void l4vio_l4_client_free(struct l4vio_l4_client *client)
         return;
     if (client->socket >= 0)
         l4vio_socket_hang_up(client->socket);
-    pthread_cond_destroy(&client->free);
-    pthread_mutex_destroy(&client->lock);
+    l4vio_turn_destroy(&client->turn);
     free(client);
 }

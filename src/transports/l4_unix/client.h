@@ -3,21 +3,19 @@
 #ifndef L4VIO_L4_UNIX_CLIENT_H
 #define L4VIO_L4_UNIX_CLIENT_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include <l4vio/l4_unix.h>
 
+#include "platforms/linux/turn.h"
 #include "transports/l4_unix/message.h"
 
 struct l4vio_l4_client {
     struct l4vio_l4 l4;
     struct l4vio_platform platform;
-    pthread_mutex_t lock;   /* Guards `busy`. */
-    pthread_cond_t free;    /* `busy` became false. */
-    bool busy;              /* One call at a time. */
+    struct l4vio_turn turn; /* One call at a time. */
     int socket;             /* -1: closed. */
     atomic_bool dead;       /* Nothing more is to be had from this connection. */
     uint32_t next_sequence; /* Of the next call. */

@@ -146,42 +146,13 @@ static int run_locked(struct l4vio_l4_client *client, struct exchange *exchange,
     return result;
 }
 
-/*
- * A flag and a condition rather than pthread_mutex_clocklock, which thread sanitizers of this age do
- * not know. The deadline is on the clock that nobody sets.
- */
-static bool take_turn(struct l4vio_l4_client *client, uint64_t deadline_ns)
-{
-    struct timespec until = {.tv_sec = (time_t)(deadline_ns / UINT64_C(1000000000)),
-                             .tv_nsec = (long)(deadline_ns % UINT64_C(1000000000))};
-    int result = 0;
-
-    pthread_mutex_lock(&client->lock);
-    while (client->busy && result == 0)
-        result = deadline_ns == L4VIO_FOREVER ? pthread_cond_wait(&client->free, &client->lock)
-                                              : pthread_cond_clockwait(&client->free, &client->lock,
-                                                                       CLOCK_MONOTONIC, &until);
-    const bool taken = !client->busy;
-    client->busy = true;
-    pthread_mutex_unlock(&client->lock);
-    return taken;
-}
-
-static void end_turn(struct l4vio_l4_client *client)
-{
-    pthread_mutex_lock(&client->lock);
-    client->busy = false;
-    pthread_cond_signal(&client->free);
-    pthread_mutex_unlock(&client->lock);
-}
-
 static int run(struct l4vio_l4_client *client, struct exchange *exchange, uint64_t deadline_ns,
                struct l4vio_error *error)
 {
-    if (!take_turn(client, deadline_ns))
+    if (!l4vio_turn_take(&client->turn, deadline_ns))
         return l4vio_fail(error, L4VIO_ETIMEDOUT, "another call is still waiting", 0);
     int result = run_locked(client, exchange, deadline_ns, error);
-    end_turn(client);
+    l4vio_turn_end(&client->turn);
     return result;
 }
 
