@@ -2,56 +2,17 @@
 /* Connecting and the hello. */
 #include "transports/l4_unix/client.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "platforms/linux/linux.h"
+#include "platforms/linux/local_socket.h"
 
 #define DEFAULT_TIMEOUT_NS UINT64_C(5000000000)
 /* Between two attempts to find somebody. Nothing tells when a path comes back. */
 #define RETRY_NS 10000000
-
-static int connect_error(int system_error, struct l4vio_error *error)
-{
-    uint64_t value = (uint64_t)system_error;
-
-    switch (system_error) {
-    case ENOENT:
-    case ENOTDIR:
-        return l4vio_fail(error, L4VIO_ENOENT, "no socket at that path", value);
-    case ECONNREFUSED:
-        return l4vio_fail(error, L4VIO_ENOENT, "nobody listens at that path", value);
-    case EACCES:
-    case EPERM:
-        return l4vio_fail(error, L4VIO_EACCES, "not allowed to connect", value);
-    case EPROTOTYPE:
-        return l4vio_fail(error, L4VIO_EBADPROTO, "the socket is of something else", value);
-    default:
-        return l4vio_fail(error, l4vio_linux_code(system_error), "cannot connect", value);
-    }
-}
-
-/* A full backlog is the only thing to wait for, and nothing tells when it has room again. */
-static int connect_until(int fd, const struct sockaddr_un *address, uint64_t deadline_ns,
-                         struct l4vio_error *error)
-{
-    const struct timespec pause = {0, 1000000};
-
-    while (connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0) {
-        if (errno != EAGAIN && errno != EINTR)
-            return connect_error(errno, error);
-        if (l4vio_linux_deadline(0) >= deadline_ns)
-            return l4vio_fail(error, L4VIO_ETIMEDOUT, "the server accepts no connection", 0);
-        nanosleep(&pause, NULL);
-    }
-    return L4VIO_OK;
-}
 
 static int wait_readable(int fd, uint64_t deadline_ns)
 {
@@ -119,25 +80,11 @@ static int exchange_hello(struct l4vio_l4_client *client, uint64_t deadline_ns,
     }
 }
 
-static int set_path(struct l4vio_l4_client *client, const char *path, struct l4vio_error *error)
-{
-    size_t length = strlen(path);
-
-    if (length == 0 || length >= sizeof(client->address.sun_path))
-        return l4vio_fail(error, L4VIO_EINVAL, "socket path is empty or too long", length);
-    client->address.sun_family = AF_UNIX;
-    memcpy(client->address.sun_path, path, length + 1);
-    return L4VIO_OK;
-}
-
 static int open_connection(struct l4vio_l4_client *client, uint64_t deadline_ns,
                            struct l4vio_error *error)
 {
-    client->socket = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (client->socket < 0)
-        return l4vio_fail(error, l4vio_linux_code(errno), "socket cannot be created",
-                          (uint64_t)errno);
-    int result = connect_until(client->socket, &client->address, deadline_ns, error);
+    int result =
+        l4vio_local_connect(&client->address, SOCK_SEQPACKET, deadline_ns, &client->socket, error);
     return result < 0 ? result : exchange_hello(client, deadline_ns, error);
 }
 
@@ -153,7 +100,7 @@ int l4vio_l4_client_connect(const char *path, const struct l4vio_platform *platf
     atomic_init(&client->dead, false);
     client->platform = *platform;
     client->socket = -1;
-    int result = set_path(client, path, error);
+    int result = l4vio_local_address(path, &client->address, error);
     if (result == L4VIO_OK)
         result = open_connection(
             client, l4vio_linux_deadline(timeout_ns ? timeout_ns : DEFAULT_TIMEOUT_NS), error);
