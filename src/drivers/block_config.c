@@ -62,7 +62,10 @@ static int read_capacity(struct l4vio_block *block, struct l4vio_block_info *inf
     return L4VIO_OK;
 }
 
-/* Size limits. Devices with seg_max 0 exist and take one segment; size_max 0 takes no data at all. */
+/*
+ * Size limits, where there are devices that mean something by 0: with seg_max they take one segment, with
+ * size_max (QEMU's vhost-user-blk export) there is no limit.
+ */
 static int read_size_limits(struct l4vio_block *block, struct l4vio_block_info *info,
                             struct l4vio_error *error)
 {
@@ -70,8 +73,6 @@ static int read_size_limits(struct l4vio_block *block, struct l4vio_block_info *
         int result = read32(block, FIELD(size_max), &info->size_max_bytes, error);
         if (result < 0)
             return result;
-        if (!info->size_max_bytes)
-            return l4vio_fail(error, L4VIO_EBADPROTO, "size_max is 0: the device takes no data", 0);
     }
     if (l4vio_driver_feature_negotiated(&block->driver, VIRTIO_BLK_F_SEG_MAX)) {
         int result = read32(block, FIELD(seg_max), &info->segment_max, error);
