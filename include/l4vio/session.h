@@ -9,7 +9,8 @@
  *     l4vio_session_open_block("l4:/run/disk.sock", NULL, &session, &error);
  *     struct l4vio_block *block = l4vio_session_block(session);
  *
- * URIs: `l4:PATH`, an L4-VIRTIO server behind a Unix socket (l4_unix.h).
+ * URIs: `l4:PATH`, an L4-VIRTIO server behind a Unix socket (l4_unix.h); `vhost-user:PATH`, a vhost-user back
+ * end that listens there, and `vhost-user-listen:PATH`, one that will connect there (vhost_user.h).
  *
  * Threads: opening and closing need the session to themselves; else as block.h and driver.h.
  */
@@ -30,6 +31,7 @@ extern "C" {
 
 /** An open device. Opaque. */
 struct l4vio_session;
+struct l4vio_vhost_user;
 
 /** How to open a device. Zero what is not used. */
 struct l4vio_session_options {
@@ -44,7 +46,9 @@ struct l4vio_session_options {
      */
     struct l4vio_features required;
     const struct l4vio_trace *trace; /**< Trace hook, or NULL. */
-    uint64_t reserved[4];            /**< 0. */
+    /** l4vio_session_open_any: class of a device that cannot say it itself (vhost-user); 0: not known. */
+    uint32_t device_id;
+    uint64_t reserved[4]; /**< 0. */
 };
 
 /**
@@ -65,7 +69,7 @@ bool l4vio_session_is_uri(const char *text);
  * @retval L4VIO_EINVAL not a URI of a known scheme
  * @retval L4VIO_ENODEV not a block device (value: its device id)
  * @retval L4VIO_ENOMEM out of memory
- * @return else as l4vio_l4_client_connect and l4vio_block_setup
+ * @return else as l4vio_l4_client_connect or l4vio_vhost_user_connect, and l4vio_block_setup
  */
 int l4vio_session_open_block(const char *uri, const struct l4vio_session_options *options,
                              struct l4vio_session **out, struct l4vio_error *error);
@@ -95,6 +99,13 @@ struct l4vio_block *l4vio_session_block(struct l4vio_session *session);
  * @return the driver
  */
 struct l4vio_driver *l4vio_session_driver(struct l4vio_session *session);
+
+/**
+ * The vhost-user connection, for l4vio_vhost_user_describe.
+ * @param session open
+ * @return the connection, NULL if the device is reached in another way
+ */
+const struct l4vio_vhost_user *l4vio_session_vhost_user(const struct l4vio_session *session);
 
 /**
  * The platform, for its clock.

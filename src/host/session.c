@@ -4,24 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <l4vio/wire/status.h>
+
 /* A device that stopped answering gets this long to confirm its reset. */
 #define ABANDON_TIMEOUT_NS UINT64_C(10000000)
-
-/* What comes after the scheme, or NULL if the text has another scheme. */
-static const char *after_scheme(const char *uri, const char *scheme)
-{
-    size_t length = strlen(scheme);
-    return strncmp(uri, scheme, length) == 0 ? uri + length : NULL;
-}
-
-bool l4vio_session_is_uri(const char *text)
-{
-    return after_scheme(text, "l4:") != NULL;
-}
 
 static void session_free(struct l4vio_session *session)
 {
     l4vio_l4_client_free(session->client);
+    l4vio_vhost_user_free(session->vhost_user);
     l4vio_linux_close(session->linux_platform);
     free(session->notifications);
     free(session->slots);
@@ -29,14 +20,11 @@ static void session_free(struct l4vio_session *session)
     free(session);
 }
 
-/* Platform and transport; what is class-independent. */
+/* Platform and transport; what is class-independent, but for the class of a device that does not say it. */
 static int session_connect(const char *uri, const struct l4vio_session_options *options,
-                           struct l4vio_session **out, struct l4vio_error *error)
+                           uint32_t device_id, struct l4vio_session **out,
+                           struct l4vio_error *error)
 {
-    const char *path = after_scheme(uri, "l4:");
-    if (!path || !*path)
-        return l4vio_fail(error, L4VIO_EINVAL, "not a device URI (l4:PATH)", 0);
-
     struct l4vio_session *session = calloc(1, sizeof *session);
     if (!session)
         return l4vio_fail(error, L4VIO_ENOMEM, "out of memory for the session", sizeof *session);
@@ -47,8 +35,7 @@ static int session_connect(const char *uri, const struct l4vio_session_options *
 
     int result = l4vio_linux_open(&session->linux_platform, &session->platform, error);
     if (result == 0)
-        result = l4vio_l4_client_connect(path, &session->platform, session->options.timeout_ns,
-                                         &session->client, &session->transport, error);
+        result = l4vio_session_connect_uri(session, uri, device_id, error);
     if (result < 0) {
         session_free(session);
         return result;
@@ -97,7 +84,7 @@ int l4vio_session_open_block(const char *uri, const struct l4vio_session_options
         return l4vio_fail(error, L4VIO_EINVAL, "more queues than the block driver can use",
                           options->queue_count);
     struct l4vio_session *session;
-    int result = session_connect(uri, options, &session, error);
+    int result = session_connect(uri, options, VIRTIO_ID_BLOCK, &session, error);
     if (result < 0)
         return result;
 
@@ -121,7 +108,7 @@ int l4vio_session_open_any(const char *uri, const struct l4vio_session_options *
                            struct l4vio_session **out, struct l4vio_error *error)
 {
     struct l4vio_session *session;
-    int result = session_connect(uri, options, &session, error);
+    int result = session_connect(uri, options, options ? options->device_id : 0, &session, error);
     if (result < 0)
         return result;
 
@@ -146,6 +133,11 @@ struct l4vio_block *l4vio_session_block(struct l4vio_session *session)
 struct l4vio_driver *l4vio_session_driver(struct l4vio_session *session)
 {
     return session->is_block ? &session->block.driver : &session->any;
+}
+
+const struct l4vio_vhost_user *l4vio_session_vhost_user(const struct l4vio_session *session)
+{
+    return session->vhost_user;
 }
 
 const struct l4vio_platform *l4vio_session_platform(const struct l4vio_session *session)

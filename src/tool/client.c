@@ -111,19 +111,25 @@ int client_open_failed(const char *uri, int code, const struct l4vio_error *erro
     char span[VALUE_TEXT_BYTES];
     struct stat status;
     l4vio_error_format(error, text, sizeof text);
-    if (!l4vio_session_is_uri(uri) || !uri[3])
-        return complain(TOOL_USAGE, "'%s' is not a device; devices are written l4:PATH", uri);
+    const char *path = strchr(uri, ':') ? strchr(uri, ':') + 1 : "";
+    if (!l4vio_session_is_uri(uri) || !*path)
+        return complain(TOOL_USAGE,
+                        "'%s' is not a device; devices are written l4:PATH, vhost-user:PATH or "
+                        "vhost-user-listen:PATH",
+                        uri);
     switch (code) {
     case L4VIO_ENOENT:
-        if (stat(uri + 3, &status) == 0 && !S_ISSOCK(status.st_mode))
+        if (stat(path, &status) == 0 && !S_ISSOCK(status.st_mode))
             return complain(TOOL_NO_DEVICE,
                             "%s is not a socket, so no server listens there; 'l4vio serve block' "
                             "makes a device of an image file",
-                            uri + 3);
+                            path);
         return complain(TOOL_NO_DEVICE,
                         "no device at %s: nobody listens there; check the path, or start "
                         "'l4vio serve block --listen %s ...'",
                         uri, uri);
+    case L4VIO_EEXIST:
+        return complain(TOOL_NO_DEVICE, "cannot listen at %s: %s", path, error->text);
     case L4VIO_EACCES:
         return complain(TOOL_NO_DEVICE,
                         "no permission to open %s: the socket belongs to the user of its server",
@@ -134,7 +140,8 @@ int client_open_failed(const char *uri, int code, const struct l4vio_error *erro
                         "--allow-uid %u",
                         uri, (unsigned)geteuid(), (unsigned)geteuid());
     case L4VIO_EBADPROTO:
-        return complain(TOOL_NO_DEVICE, "%s is not the socket of an L4-VIRTIO server (%s)", uri,
+        return complain(TOOL_NO_DEVICE, "%s is not the socket of %s (%s)", uri,
+                        uri[0] == 'v' ? "a vhost-user back end" : "an L4-VIRTIO server",
                         error->text);
     case L4VIO_EBUSY:
         return complain(TOOL_NO_DEVICE,
