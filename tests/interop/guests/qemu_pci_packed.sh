@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Linux's virtio_blk in QEMU over PCI, packed rings, of four queues: see guest_qemu.sh.
 . "$(dirname "$0")/../lib/guest.sh"
-. "$test_folder/../lib/guest_qemu.sh"
+. "$interop_folder/lib/guest_qemu.sh"
 cloud_guest
 qemu_guest_works pci packed 4 4096
 finished

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Kills of the device under a guest with split rings.
 . "$(dirname "$0")/../lib/guest.sh"
-. "$test_folder/../lib/guest_qemu.sh"
-. "$test_folder/../lib/guest_restart.sh"
+. "$interop_folder/lib/guest_qemu.sh"
+. "$interop_folder/lib/guest_restart.sh"
 ours || { echo "skipped: the storage daemon has no inflight region"; exit 77; }
 cloud_guest
 device_restarts_under_guest pci ,num-queues=2

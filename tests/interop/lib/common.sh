@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # What the tests with peers share, on top of what the tests of the command have: a scratch folder, processes
 # that are ended by id, fail, eventually, finished. A peer that is not installed skips the test.
-. "$(dirname "${BASH_SOURCE[0]}")/../../tool/lib/common.sh"
+interop_folder=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+. "$interop_folder/../tool/lib/common.sh"
 PATH=$PATH:/usr/sbin:/sbin
 
 # PACKAGE, PROGRAM...: skips the test if one is missing.

@@ -4,7 +4,7 @@
 # with Debian's cloud kernel. A guest runs a job, a script of its own, as tests/interop/guests/inside tells; it
 # says "guest: ..." on its console, which is in guest.log, and it may ask: then it waits for an answer.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-. "$test_folder/../lib/guest_files.sh"
+. "$interop_folder/lib/guest_files.sh"
 guest_log=$scratch/guest.log
 guest_seconds=${L4VIO_GUEST_SECONDS:-90}
 

@@ -73,7 +73,7 @@ initramfs() {
             cp -L "$file" "$root/$file"
         done
     done
-    cp "$test_folder"/inside/{init,lib.sh} "$root/"
+    cp "$interop_folder"/guests/inside/{init,lib.sh} "$root/"
     cp "$L4VIO_BUILD"/tests/interop/guest/* "$root/host/" 2>/dev/null
     (cd "$root" && find . | cpio -o -H newc --quiet) >"$out"
 }
