@@ -30,7 +30,9 @@ struct l4vio_block_service_config {
     /** Features of l4vio_ring_features to offer besides the usual ones. */
     struct l4vio_features added;
     struct l4vio_features required; /**< Features that a driver must accept. */
-    uint64_t reserved[4];           /**< 0. */
+    uint32_t logical_block_bytes;   /**< As in device_block.h [512]. */
+    uint32_t reserved_word;         /**< 0. */
+    uint64_t reserved[3];           /**< 0. */
 };
 
 /**
@@ -39,7 +41,7 @@ struct l4vio_block_service_config {
  * @param service filled, to put into the server's configuration; end it with l4vio_block_service_close
  * @param error   filled on failure, may be NULL
  * @retval L4VIO_OK     made
- * @retval L4VIO_EINVAL no store, identity text too long, counts out of range, `added` or `required` what
+ * @retval L4VIO_EINVAL no store, identity text too long, counts or block size out of range, `added` or `required` what
  *                      cannot be offered
  * @retval L4VIO_ENOMEM out of memory
  */

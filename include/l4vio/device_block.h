@@ -111,7 +111,11 @@ struct l4vio_device_block_config {
     const struct l4vio_trace *trace;                                  /**< Hook or NULL. */
     uint32_t size_max_bytes; /**< Offer SIZE_MAX with this limit and hold drivers to it; 0: none. */
     uint32_t segments_max;   /**< Hold drivers to this seg_max; 0: offer the largest. */
-    uint64_t reserved[3];    /**< 0. */
+    /** blk_size to offer: a power of two, 512 to 65536, that the store's size is a multiple of; 0: 512.
+     *  Drivers keep to it, but any sector is served. */
+    uint32_t logical_block_bytes;
+    uint32_t reserved_word; /**< 0. */
+    uint64_t reserved[2];   /**< 0. */
 };
 
 /** A block device as one driver sees it. Caller-allocated; private. */
@@ -128,7 +132,7 @@ struct l4vio_device_block {
  * @param block  caller-allocated
  * @param config copied; what it points to is borrowed
  * @param error  filled on failure, may be NULL
- * @return 0 or L4VIO_EINVAL (store size not a multiple of 512, counts of 0, limits out of range, `added`
+ * @return 0 or L4VIO_EINVAL (store size not a multiple of 512 or of the block size, counts of 0, limits out of range, `added`
  *         what there is not, `required` what is not offered)
  */
 int l4vio_device_block_init(struct l4vio_device_block *block,

@@ -12,6 +12,7 @@
 #define VIRTIO_ID_BLOCK  2u
 #define TOPOLOGY_EXP_MAX 8u /* 128 KiB: larger blocks are not told. */
 #define SECTOR_BYTES     VIRTIO_BLK_SECTOR_BYTES
+#define BLOCK_BYTES_MAX  65536u
 
 /* The cache mode a driver finds: it may switch it later if CONFIG_WCE is negotiated. */
 static void show_writeback(struct l4vio_device_block *block, uint8_t writeback)
@@ -111,10 +112,16 @@ static struct l4vio_features features(const struct l4vio_device_block *block,
     return offered;
 }
 
-static uint8_t physical_block_exp(uint32_t block_bytes)
+static uint32_t logical_block_bytes(const struct l4vio_device_block_config *config)
+{
+    return config->logical_block_bytes ? config->logical_block_bytes : SECTOR_BYTES;
+}
+
+/* Of the logical blocks per physical one. */
+static uint8_t physical_block_exp(uint32_t block_bytes, uint32_t logical_bytes)
 {
     uint8_t exp = 0;
-    while (exp < TOPOLOGY_EXP_MAX && block_bytes >= SECTOR_BYTES << (exp + 1u))
+    while (exp < TOPOLOGY_EXP_MAX && block_bytes >= logical_bytes << (exp + 1u))
         exp++;
     return exp;
 }
@@ -124,7 +131,8 @@ static void fill_config(struct l4vio_device_block *block, const struct l4vio_fea
                         const struct l4vio_block_backend_info *info)
 {
     struct virtio_blk_config *config = &block->blk_config;
-    uint8_t exp = physical_block_exp(info->block_bytes);
+    uint32_t logical_bytes = logical_block_bytes(&block->config);
+    uint8_t exp = physical_block_exp(info->block_bytes, logical_bytes);
     *config = (struct virtio_blk_config){0};
     l4vio_store64(&config->capacity, info->size_bytes / SECTOR_BYTES);
     if (l4vio_features_has(offered, VIRTIO_BLK_F_SIZE_MAX))
@@ -133,13 +141,13 @@ static void fill_config(struct l4vio_device_block *block, const struct l4vio_fea
         l4vio_store32(&config->seg_max, block->config.segments_max
                                             ? block->config.segments_max
                                             : L4VIO_DEVICE_BLOCK_SEGMENTS_MAX);
-    /* Drivers take blk_size for the smallest transfer: any sector will do here. */
+    /* Drivers take blk_size for the smallest transfer; the device itself takes any sector. */
     if (l4vio_features_has(offered, VIRTIO_BLK_F_BLK_SIZE))
-        l4vio_store32(&config->blk_size, SECTOR_BYTES);
+        l4vio_store32(&config->blk_size, logical_bytes);
     if (l4vio_features_has(offered, VIRTIO_BLK_F_TOPOLOGY)) {
         config->physical_block_exp = exp;
         l4vio_store16(&config->min_io_size, (uint16_t)(1u << exp));
-        l4vio_store32(&config->opt_io_size, info->optimal_io_bytes / SECTOR_BYTES);
+        l4vio_store32(&config->opt_io_size, info->optimal_io_bytes / logical_bytes);
     }
     config->writeback = 1;
     if (l4vio_features_has(offered, VIRTIO_BLK_F_MQ))
@@ -147,7 +155,7 @@ static void fill_config(struct l4vio_device_block *block, const struct l4vio_fea
     if (l4vio_features_has(offered, VIRTIO_BLK_F_DISCARD)) {
         l4vio_store32(&config->max_discard_sectors, L4VIO_DEVICE_BLOCK_RANGE_SECTORS_MAX);
         l4vio_store32(&config->max_discard_seg, L4VIO_DEVICE_BLOCK_RANGES_MAX);
-        l4vio_store32(&config->discard_sector_alignment, 1u << exp);
+        l4vio_store32(&config->discard_sector_alignment, (logical_bytes / SECTOR_BYTES) << exp);
     }
     if (l4vio_features_has(offered, VIRTIO_BLK_F_WRITE_ZEROES)) {
         l4vio_store32(&config->max_write_zeroes_sectors, L4VIO_DEVICE_BLOCK_RANGE_SECTORS_MAX);
@@ -162,6 +170,14 @@ static int check_config(const struct l4vio_device_block_config *config,
     if (info->size_bytes % SECTOR_BYTES)
         return l4vio_fail(error, L4VIO_EINVAL, "the store's size is not a multiple of 512 bytes",
                           info->size_bytes);
+    uint32_t logical_bytes = logical_block_bytes(config);
+    if (logical_bytes < SECTOR_BYTES || logical_bytes > BLOCK_BYTES_MAX ||
+        (logical_bytes & (logical_bytes - 1)))
+        return l4vio_fail(error, L4VIO_EINVAL, "block size is not a power of two from 512 to 65536",
+                          logical_bytes);
+    if (info->size_bytes % logical_bytes)
+        return l4vio_fail(error, L4VIO_EINVAL,
+                          "the store's size is not a multiple of the block size", info->size_bytes);
     if (config->queue_count == 0 || config->queue_count > UINT16_MAX)
         return l4vio_fail(error, L4VIO_EINVAL, "number of queues", config->queue_count);
     if (!config->queues || !config->requests || config->requests_per_queue == 0)

@@ -226,6 +226,7 @@ int l4vio_block_service_open(const struct l4vio_block_service_config *config,
         .refused = config->refused,
         .added = config->added,
         .required = config->required,
+        .logical_block_bytes = config->logical_block_bytes,
     };
     for (size_t i = 0; id[i]; i++) /* Without a NUL if it is as long as it may be. */
         own->device.id[i] = id[i];

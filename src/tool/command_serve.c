@@ -28,6 +28,7 @@ static struct {
     const char *listen;
     const char *id;
     const char *engine;
+    uint64_t block_bytes;
     uint64_t queues;
     uint64_t queue_size;
     struct poll_choice poll;
@@ -91,6 +92,11 @@ static const struct option options[] = {
      .name = "read-only",
      .help = "offer it read-only",
      .target = &settings.read_only},
+    {.kind = OPTION_SIZE,
+     .name = "block-size",
+     .argument = "SIZE",
+     .help = "logical blocks of 512 bytes to 64K, for drivers to keep to [512]",
+     .target = &settings.block_bytes},
     {.kind = OPTION_TEXT,
      .name = "id",
      .argument = "TEXT",
@@ -209,6 +215,9 @@ static int check_settings(void)
     if (settings.queue_size & (settings.queue_size - 1))
         return complain(TOOL_USAGE, "--queue-size: %" PRIu64 " is not a power of two",
                         settings.queue_size);
+    if (settings.block_bytes > 65536)
+        return complain(TOOL_USAGE, "--block-size: %" PRIu64 " is more than 65536",
+                        settings.block_bytes);
     if (settings.id && strlen(settings.id) > VIRTIO_BLK_ID_BYTES)
         return complain(TOOL_USAGE, "--id: '%s' has more than %u bytes", settings.id,
                         VIRTIO_BLK_ID_BYTES);
@@ -326,6 +335,7 @@ static int open_service(const struct l4vio_block_backend *backend, struct l4vio_
         .backend = *backend,
         .read_only = settings.read_only,
         .id = settings.id,
+        .logical_block_bytes = (uint32_t)settings.block_bytes,
         .queue_count = (uint32_t)settings.queues,
         .queue_size_max = (uint16_t)settings.queue_size,
         .refused = settings.features.off,

@@ -73,6 +73,33 @@ static void usual_offer(void **state)
     assert_int_equal(shown(rig)->write_zeroes_may_unmap, 1);
 }
 
+static void larger_blocks_are_told_in_their_units(void **state)
+{
+    struct block_rig *rig = *state;
+    rig->config.logical_block_bytes = 4096;
+    rig->store.info.block_bytes = 16384;
+    rig->store.info.optimal_io_bytes = 65536;
+    block_rig_start(rig);
+    assert_int_equal(l4vio_load32(&shown(rig)->blk_size), 4096);
+    assert_int_equal(l4vio_load64(&shown(rig)->capacity), RIG_SECTORS);
+    assert_int_equal(shown(rig)->physical_block_exp, 2);
+    assert_int_equal(l4vio_load16(&shown(rig)->min_io_size), 4);
+    assert_int_equal(l4vio_load32(&shown(rig)->opt_io_size), 16);
+    assert_int_equal(l4vio_load32(&shown(rig)->discard_sector_alignment), 32);
+}
+
+static void blocks_larger_than_those_of_the_store(void **state)
+{
+    struct block_rig *rig = *state;
+    rig->config.logical_block_bytes = 4096;
+    rig->store.info.block_bytes = 512;
+    block_rig_start(rig);
+    assert_int_equal(l4vio_load32(&shown(rig)->blk_size), 4096);
+    assert_int_equal(shown(rig)->physical_block_exp, 0);
+    assert_int_equal(l4vio_load16(&shown(rig)->min_io_size), 1);
+    assert_int_equal(l4vio_load32(&shown(rig)->discard_sector_alignment), 8);
+}
+
 static void padding_is_zero_V_5_2_5_2_3(void **state)
 {
     struct block_rig *rig = *state;
@@ -139,6 +166,17 @@ static void bad_configurations_are_refused(void **state)
     config = rig->config;
     config.size_max_bytes = 100;
     assert_int_equal(l4vio_device_block_init(&block, &config, &error), L4VIO_EINVAL);
+    static const uint32_t block_sizes[] = {256, 1000, 131072};
+    for (unsigned i = 0; i < sizeof(block_sizes) / sizeof(*block_sizes); i++) {
+        config = rig->config;
+        config.logical_block_bytes = block_sizes[i];
+        assert_int_equal(l4vio_device_block_init(&block, &config, &error), L4VIO_EINVAL);
+        assert_int_equal(error.value, block_sizes[i]);
+    }
+    config.logical_block_bytes = 4096;
+    rig->store.info.size_bytes = 4096 + 512;
+    assert_int_equal(l4vio_device_block_init(&block, &config, &error), L4VIO_EINVAL);
+    assert_int_equal(error.value, 4096 + 512);
 }
 
 static void drivers_are_held_to_size_max_and_seg_max(void **state)
@@ -291,6 +329,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(usual_offer),
+        CASE(larger_blocks_are_told_in_their_units),
+        CASE(blocks_larger_than_those_of_the_store),
         CASE(padding_is_zero_V_5_2_5_2_3),
         CASE(store_decides_discard_and_unmap_V_5_2_6_2_9),
         CASE(refused_features_are_not_offered_V_5_2_5_2_1b),
