@@ -166,6 +166,11 @@ int client_open_failed(const char *uri, int code, const struct l4vio_error *erro
                         "cannot use %s: no more memory can be shared; larger --max-regions and "
                         "--max-mapped of the server allow more",
                         uri);
+    case L4VIO_ERANGE: /* vhost-user does not tell of what class a device is. */
+        return complain(TOOL_NO_DEVICE,
+                        "%s is not a block device: it has no configuration of one; 'l4vio info' "
+                        "shows what can be said of it",
+                        uri);
     case L4VIO_E2BIG:
         return complain(TOOL_NO_DEVICE, "cannot use %s: %s (%" PRIu64 ")", uri, error->text,
                         error->value);
