@@ -65,7 +65,9 @@ struct l4vio_block_request {
     int result; /**< On completion: 0; L4VIO_EIO the device says so, or it shrank between two parts;
                      L4VIO_ENOSYS the device says so; L4VIO_EBADPROTO a status that does not exist or
                      was never written, or a READ that says OK and wrote less than asked for;
-                     L4VIO_ECANCELED. */
+                     L4VIO_ECANCELED; after l4vio_block_reconnect also what the device that came back
+                     does not take: L4VIO_ERANGE past its end, L4VIO_EROFS, L4VIO_EINVAL not a multiple of
+                     its larger blocks, L4VIO_E2BIG, L4VIO_ENOSYS a type that it lacks. */
     uint8_t status;      /**< On completion: status byte of the last part. */
     bool in_flight;      /**< The driver or the device owns it. */
     uint64_t done_bytes; /**< Bytes (or sectors * 512, or bytes of the identity) of the parts that
@@ -78,7 +80,8 @@ struct l4vio_block_request {
     uint64_t segment_offset_bytes;            /**< Private: next byte in it. */
     uint16_t queue;                           /**< Private: where it was submitted. */
     struct l4vio_block_request *next;         /**< Private: list link. */
-    uint64_t reserved[2];                     /**< Room to grow. */
+    uint64_t order;       /**< Private: place of its part among all of the queue. */
+    uint64_t reserved[1]; /**< Room to grow. */
 };
 
 /** What the device can do; read once, consistently. */
@@ -122,7 +125,22 @@ struct l4vio_block_config {
     struct l4vio_queue_slot *slots; /**< `queue_count * queue_size` records, caller-owned. */
     bool one_notification; /**< All queues share index 0 (the seed's way); else queue q uses
                                             index q + 1 where driver.notifications has room for it. */
-    uint64_t reserved[4];  /**< 0. */
+    /**
+     * Not 0: calls that wait reconnect by themselves (l4vio_block_reconnect) when the device is gone, and say
+     * L4VIO_EPIPE only when it has not come back after so long. For drivers that one thread uses.
+     */
+    uint64_t reconnect_ns;
+    uint64_t reserved[3]; /**< 0. */
+};
+
+/** What reconnecting did. */
+struct l4vio_block_reconnects {
+    uint64_t count; /**< Times that the device came back. */
+    uint64_t
+        submitted_again; /**< Requests in flight that were sent again: the last device may have carried
+                                   them out, or begun to. */
+    uint64_t resumed;    /**< Requests in flight that were left to the device's own record. */
+    uint64_t failed;     /**< Requests in flight that the device that came back does not take. */
 };
 
 /** A block driver. Caller-allocated; fields are private to the library unless said otherwise. */
@@ -137,7 +155,11 @@ struct l4vio_block {
     struct l4vio_block_request *waiting[L4VIO_BLOCK_QUEUES_MAX]; /**< Parts that found no room. */
     bool stopping; /**< Requests are being finished with L4VIO_ECANCELED. */
     bool resetting[L4VIO_BLOCK_QUEUES_MAX]; /**< The same, of one queue. */
-    uint64_t reserved[8];                   /**< Room to grow. */
+    uint8_t cache_mode;                     /**< Chosen: 0 not, 1 write-through, 2 write-back. */
+    uint64_t reconnect_ns;                  /**< See the configuration. */
+    uint64_t reconnect_end_ns;              /**< Deadline of the device's return, 0: it is there. */
+    struct l4vio_block_reconnects reconnects; /**< May be read. */
+    uint64_t reserved[2];                     /**< Room to grow. */
 };
 
 /**
@@ -193,7 +215,8 @@ int l4vio_block_request_init(struct l4vio_block_request *request, const struct l
  * @param request filled in by the caller
  * @param error   filled on failure, may be NULL
  * @retval L4VIO_OK     added
- * @retval L4VIO_EAGAIN no room: kick, take completions, try again
+ * @retval L4VIO_EAGAIN no room: kick, take completions, try again; or the connection is lost and
+ *                      l4vio_block_wait_room would reconnect
  * @retval L4VIO_EBUSY  the request is in flight already
  * @retval L4VIO_EINVAL length not a multiple of 512, no segments, request without shared part
  * @retval L4VIO_ERANGE no such queue, or past the end of the device
@@ -202,6 +225,7 @@ int l4vio_block_request_init(struct l4vio_block_request *request, const struct l
  * @retval L4VIO_ENOSYS the device does not have this request type
  * @retval L4VIO_E2BIG  the queue is too small for this request: fewer than one data buffer per part
  * @retval L4VIO_EBADPROTO the queue is broken
+ * @retval L4VIO_EPIPE  the connection is lost: l4vio_block_reconnect failed
  * @retval L4VIO_EIO    the device does not run: l4vio_block_recover failed, or the driver is closed
  */
 int l4vio_block_add(struct l4vio_block *block, uint32_t queue, struct l4vio_block_request *request,
@@ -241,7 +265,8 @@ int l4vio_block_poll(struct l4vio_block *block, uint32_t queue, unsigned max);
  * @param request     submitted
  * @param deadline_ns absolute deadline
  * @return 0 when it is finished (its own outcome is in `result`), L4VIO_ETIMEDOUT (still in flight),
- *         L4VIO_EPIPE, L4VIO_EIO (device needs reset), L4VIO_EBADPROTO
+ *         L4VIO_EPIPE (with `reconnect_ns`: it did not come back in time), L4VIO_EIO (device needs reset),
+ *         L4VIO_EBADPROTO; with `reconnect_ns` also as l4vio_block_reconnect
  */
 int l4vio_block_wait(struct l4vio_block *block, struct l4vio_block_request *request,
                      uint64_t deadline_ns);
@@ -298,6 +323,54 @@ int l4vio_block_get_writeback(struct l4vio_block *block);
  * @return 0 or as l4vio_driver_reset, l4vio_driver_restart
  */
 int l4vio_block_recover(struct l4vio_block *block, struct l4vio_error *error);
+
+/**
+ * Reconnects to a device that is gone, stopped answering, or does not finish its reset, whoever serves it
+ * then. Waits until the deadline for somebody to be there, tries again if the device dies meanwhile, and goes
+ * on where it was: queues and memory are set up as before, the same features are accepted (of the class'
+ * those that are still there), the cache mode that was chosen is chosen again, `info` is read afresh. Requests
+ * in flight stay in flight and keep their identity; `done` is called once for each, when it is finished:
+ *
+ * - what the last device had completed is taken first;
+ * - if the device has a record of requests in flight (`tracks_in_flight` of the transport), it goes on with
+ *   it: nothing is done twice;
+ * - else every part that was in flight is sent again, in the order of its submission, on its queue. Each
+ *   may have been carried out before, in part or in full. That is no harm: a request that is in flight may
+ *   be repeated, as its data may not be touched, and no order holds between requests that are in flight
+ *   together. A FLUSH is repeated because nobody knows whether it came to its end;
+ * - requests that the device that came back does not take (it is smaller, read-only, or has larger blocks)
+ *   finish with an error that says so.
+ *
+ * `reconnects` counts all of it.
+ *
+ * What no driver can know: writes that completed before, and were not flushed, were in the cache of a device
+ * that is no more. VIRTIO promises nothing of them (a FLUSH that completed covers what had completed before
+ * it was sent, at the same device): a later FLUSH, sent to the device that came back, says nothing of them
+ * either. They are there as long as their host kept them, as it does if only a process died that wrote to
+ * a plain file; an image format with a cache of its own may lose them. Who must know compares
+ * `reconnects.count` from before the first write with that from after the FLUSH: if it changed, the
+ * writes in between are to be done again, or write-through chosen in the first place.
+ *
+ * Of the old peer see l4vio_driver_reconnect: one that hangs and is not dead may still carry out what is
+ * sent again here.
+ *
+ * No other thread may be in a call of this driver, waiting ones included: who uses queues from several
+ * threads lets one of them reconnect while the others stand still. `done` of any queue's requests is called
+ * from here at the end, and may submit.
+ *
+ * @param block       set up
+ * @param deadline_ns absolute deadline
+ * @param error       filled on failure, may be NULL
+ * @retval L4VIO_OK        it runs again
+ * @retval L4VIO_ETIMEDOUT it did not come back in time; requests stay in flight: call again, or close
+ * @retval L4VIO_ENODEV    what came back is another device: as l4vio_driver_reconnect
+ * @retval L4VIO_EBUSY     called while requests are being cancelled
+ * @retval L4VIO_EPIPE     closed
+ * @return else as l4vio_driver_reconnect, l4vio_driver_restart, l4vio_driver_attach_queue; requests stay in
+ *         flight
+ */
+int l4vio_block_reconnect(struct l4vio_block *block, uint64_t deadline_ns,
+                          struct l4vio_error *error);
 
 /**
  * Resets one queue and starts it again while the others go on, e.g. to take back requests that a slow

@@ -106,7 +106,9 @@ struct l4vio_driver_config {
     uint64_t first_device_address;   /**< 0: L4VIO_FIRST_DEVICE_ADDRESS. */
     uint64_t last_device_address;    /**< Last usable device address; 0: 2^64 - 1. */
     const struct l4vio_trace *trace; /**< Trace hook, or NULL. */
-    uint64_t reserved[4];            /**< 0. */
+    /** Bits in use that a device may lack when it comes back: see l4vio_driver_reconnect. */
+    struct l4vio_features may_lack;
+    uint64_t reserved[1]; /**< 0. */
 };
 
 /** Stages of a driver's life. */
@@ -159,6 +161,7 @@ struct l4vio_driver {
     struct l4vio_driver_counters counters;             /**< Counters. */
     uint32_t config_pending;           /**< A config notification was left pending for its owner. */
     struct l4vio_dataspace quarantine; /**< Memory that the device may have: its call timed out. */
+    struct l4vio_features may_lack;    /**< When it comes back. */
     uint32_t queue_end;                /**< One more than the highest queue ever set up. */
     uint64_t reserved[3];              /**< Room to grow. */
 };
@@ -520,9 +523,10 @@ int l4vio_driver_restart(struct l4vio_driver *driver, struct l4vio_error *error)
  * On success the state is as after l4vio_driver_reset, and what comes next is the same: take what the old
  * peer had completed (l4vio_queue_get_used), l4vio_queue_detach or l4vio_queue_resume each queue,
  * l4vio_driver_restart, negotiate, attach, acknowledge. Regions are shared again at the same device
- * addresses. Exactly those features are accepted that were accepted before, since the queues are made for
- * them; the device has to offer them all, to be of the same class, and to have as many queues and
- * notification indexes as are in use. l4vio_driver_config_changed is true afterwards.
+ * addresses. The features that were accepted are accepted again, and no others, since queues and class driver
+ * are made for them; the device has to offer them all, but for those of `may_lack` in the configuration, to
+ * be of the same class, and to have as many queues and notification indexes as are in use.
+ * l4vio_driver_config_changed is true afterwards.
  *
  * Any outcome but "not connected" ends the old connection: nothing is live any more, queues may be detached.
  * A peer that still answers is reset before. One that does not answer may be at work on shared memory until

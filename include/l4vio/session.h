@@ -48,7 +48,13 @@ struct l4vio_session_options {
     const struct l4vio_trace *trace; /**< Trace hook, or NULL. */
     /** l4vio_session_open_any: class of a device that cannot say it itself (vhost-user); 0: not known. */
     uint32_t device_id;
-    uint64_t reserved[4]; /**< 0. */
+    /**
+     * Block devices, not 0: when the device is gone, calls that wait, l4vio_session_wait too, reconnect to
+     * whoever serves it then, and say L4VIO_EPIPE only after so long. For sessions that one thread uses; see
+     * l4vio_block_reconnect.
+     */
+    uint64_t reconnect_ns;
+    uint64_t reserved[3]; /**< 0. */
 };
 
 /**
@@ -139,9 +145,12 @@ void l4vio_session_drain(struct l4vio_session *session, uint32_t queue);
  * @param deadline_ns absolute deadline, CLOCK_MONOTONIC
  * @retval L4VIO_OK        look at every queue; may be without cause (a signal)
  * @retval L4VIO_ETIMEDOUT the deadline passed
- * @retval L4VIO_EPIPE     a device is gone, and there is nothing more to take
+ * @retval L4VIO_EPIPE     a device is gone, and there is nothing more to take; with `reconnect_ns`: it did
+ *                         not come back in time
  * @retval L4VIO_EIO       a device is in a fail state, and there is nothing more to take
  * @retval L4VIO_EINVAL    count out of range
+ * @return with `reconnect_ns` also as l4vio_block_reconnect. After one that went well the answer is L4VIO_OK:
+ *         requests may have finished in it.
  */
 int l4vio_session_wait(struct l4vio_session *const *sessions, unsigned count, uint64_t deadline_ns);
 

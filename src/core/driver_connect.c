@@ -44,6 +44,7 @@ static void take_config(struct l4vio_driver *driver, const struct l4vio_driver_c
         or_default(config->first_device_address, L4VIO_FIRST_DEVICE_ADDRESS);
     driver->last_device_address = or_default(config->last_device_address, UINT64_MAX);
     driver->trace = config->trace;
+    driver->may_lack = config->may_lack;
 }
 
 /* The list of bits that may be accepted: of the class, of this library, of the transport. */

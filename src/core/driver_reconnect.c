@@ -32,7 +32,7 @@ static void insist_on_accepted(struct l4vio_driver *driver)
     if (l4vio_features_empty(&driver->accepted))
         return;
     driver->allowed = driver->accepted;
-    driver->required = driver->accepted;
+    driver->required = l4vio_features_minus(&driver->accepted, &driver->may_lack);
 }
 
 /* Nothing of the old connection is left, whatever becomes of the new one. */

@@ -9,7 +9,7 @@
  * Parts that found no room: a ring of requests linked by `next`; waiting[queue] is its tail, so that
  * both ends are at hand.
  */
-static void waiting_append(struct l4vio_block *block, struct l4vio_block_request *request)
+void l4vio_block_wait_for_room(struct l4vio_block *block, struct l4vio_block_request *request)
 {
     struct l4vio_block_request **tail = &block->waiting[request->queue];
     if (*tail) {
@@ -38,7 +38,7 @@ static void waiting_remove_first(struct l4vio_block *block, uint32_t queue)
 }
 
 /* B3: nothing of the library refers to the request any more when `done` runs. */
-static void finish(struct l4vio_block_request *request, int result)
+void l4vio_block_finish(struct l4vio_block_request *request, int result)
 {
     request->result = result;
     request->in_flight = false;
@@ -51,6 +51,14 @@ static int check_queue(const struct l4vio_block *block, uint32_t queue, struct l
     if (queue >= block->queue_count)
         return l4vio_fail(error, L4VIO_ERANGE, "no such queue", queue);
     return L4VIO_OK;
+}
+
+static int not_running(const struct l4vio_block *block, struct l4vio_error *error)
+{
+    if (block->driver.state != L4VIO_DRIVER_LOST)
+        return l4vio_fail(error, L4VIO_EIO, "the device does not run", 0);
+    return l4vio_fail(error, block->reconnect_ns ? L4VIO_EAGAIN : L4VIO_EPIPE,
+                      "the connection is lost", 0);
 }
 
 int l4vio_block_add(struct l4vio_block *block, uint32_t queue, struct l4vio_block_request *request,
@@ -66,7 +74,7 @@ int l4vio_block_add(struct l4vio_block *block, uint32_t queue, struct l4vio_bloc
     if (block->stopping || block->resetting[queue])
         return l4vio_fail(error, L4VIO_EAGAIN, "requests are being cancelled", 0);
     if (!l4vio_queue_ready(&block->queues[queue]))
-        return l4vio_fail(error, L4VIO_EIO, "the device does not run", 0);
+        return not_running(block, error);
     result = l4vio_queue_broken_error(&block->queues[queue], error);
     if (result < 0)
         return result;
@@ -119,12 +127,12 @@ static int continue_request(struct l4vio_block *block, struct l4vio_block_reques
     if (!block->waiting[request->queue])
         result = l4vio_block_add_part(block, request, NULL);
     if (result == L4VIO_EAGAIN) {
-        waiting_append(block, request);
+        l4vio_block_wait_for_room(block, request);
         return 0;
     }
     if (result >= 0)
         return 0;
-    finish(request, result == L4VIO_EBADPROTO ? result : L4VIO_EIO);
+    l4vio_block_finish(request, result == L4VIO_EBADPROTO ? result : L4VIO_EIO);
     return 1;
 }
 
@@ -140,7 +148,7 @@ static int continue_waiting(struct l4vio_block *block, uint32_t queue)
             break;
         waiting_remove_first(block, queue);
         if (result < 0) {
-            finish(request, result == L4VIO_EBADPROTO ? result : L4VIO_EIO);
+            l4vio_block_finish(request, result == L4VIO_EBADPROTO ? result : L4VIO_EIO);
             finished++;
         }
     }
@@ -173,22 +181,28 @@ static int part_result(struct l4vio_block_request *request, uint32_t length_byte
     return L4VIO_OK;
 }
 
+bool l4vio_block_part_done(struct l4vio_block_request *request,
+                           const struct l4vio_completion *completion, int *result)
+{
+    *result = part_result(request, completion->length_bytes);
+    if (*result != L4VIO_OK)
+        return true;
+    bool last = l4vio_block_all_added(request);
+    request->done_bytes += request->type == L4VIO_BLOCK_GET_ID
+                               ? l4vio_block_least(completion->length_bytes, VIRTIO_BLK_ID_BYTES)
+                               : request->part_bytes;
+    return last;
+}
+
 /* Takes one completion. Returns 1 if its request finished, 0 if it goes on. */
 static int complete(struct l4vio_block *block, const struct l4vio_completion *completion)
 {
     struct l4vio_block_request *request = completion->cookie;
-    int result = part_result(request, completion->length_bytes);
+    int result;
 
-    if (result == L4VIO_OK) {
-        bool last = l4vio_block_all_added(request);
-        request->done_bytes +=
-            request->type == L4VIO_BLOCK_GET_ID
-                ? l4vio_block_least(completion->length_bytes, VIRTIO_BLK_ID_BYTES)
-                : request->part_bytes;
-        if (!last)
-            return continue_request(block, request);
-    }
-    finish(request, result);
+    if (!l4vio_block_part_done(request, completion, &result))
+        return continue_request(block, request);
+    l4vio_block_finish(request, result);
     return 1;
 }
 
@@ -226,10 +240,10 @@ void l4vio_block_cancel_queue(struct l4vio_block *block, uint32_t queue)
     void *cookie;
     block->resetting[queue] = true;
     while (l4vio_queue_detach(&block->queues[queue], &cookie, 1) > 0)
-        finish(cookie, L4VIO_ECANCELED);
+        l4vio_block_finish(cookie, L4VIO_ECANCELED);
     while ((request = waiting_first(block, queue))) {
         waiting_remove_first(block, queue);
-        finish(request, L4VIO_ECANCELED);
+        l4vio_block_finish(request, L4VIO_ECANCELED);
     }
     block->resetting[queue] = false;
 }

@@ -9,6 +9,9 @@
 #define BLOCK_BYTES_MAX             (UINT32_C(1) << 20)
 #define PHYSICAL_BLOCK_EXPONENT_MAX 16u
 
+/* What the caller chose. */
+enum { CACHE_AS_IT_IS = 0, CACHE_WRITETHROUGH = 1, CACHE_WRITEBACK = 2 };
+
 #define FIELD(name) ((uint32_t)offsetof(struct virtio_blk_config, name))
 
 void l4vio_block_features(struct l4vio_features *features)
@@ -230,6 +233,25 @@ int l4vio_block_set_writeback(struct l4vio_block *block, bool writeback, struct 
     uint8_t value = writeback;
     if (!block->info.config_wce)
         return l4vio_fail(error, L4VIO_ENOSYS, "the device cannot switch its cache mode", 0);
+    int result = l4vio_driver_write_config(&block->driver, FIELD(writeback), &value, 1, error);
+    if (result >= 0)
+        block->cache_mode = writeback ? CACHE_WRITEBACK : CACHE_WRITETHROUGH;
+    return result;
+}
+
+int l4vio_block_restore_cache_mode(struct l4vio_block *block, struct l4vio_error *error)
+{
+    const struct l4vio_driver *driver = &block->driver;
+    uint8_t value = block->cache_mode == CACHE_WRITEBACK;
+    if (block->cache_mode == CACHE_AS_IT_IS)
+        return L4VIO_OK;
+    if (!l4vio_driver_feature_negotiated(driver, VIRTIO_BLK_F_CONFIG_WCE)) {
+        /* Without FLUSH its writes are durable when they complete. */
+        if (value || !l4vio_driver_feature_negotiated(driver, VIRTIO_BLK_F_FLUSH))
+            return L4VIO_OK;
+        return l4vio_fail(error, L4VIO_ENODEV,
+                          "the device that came back cannot be made write-through", 0);
+    }
     return l4vio_driver_write_config(&block->driver, FIELD(writeback), &value, 1, error);
 }
 

@@ -65,6 +65,30 @@ bool l4vio_block_all_added(const struct l4vio_block_request *request)
     return true;
 }
 
+static struct cursor go_back(const struct l4vio_block_request *request, struct cursor from,
+                             uint64_t bytes)
+{
+    while (bytes) {
+        if (!from.offset_bytes)
+            from.offset_bytes = request->segments[--from.segment].length_bytes;
+        uint64_t step = l4vio_block_least(bytes, from.offset_bytes);
+        from.offset_bytes -= step;
+        bytes -= step;
+    }
+    return from;
+}
+
+void l4vio_block_take_back_part(struct l4vio_block_request *request)
+{
+    if (has_data(request)) {
+        struct cursor end = {request->segment_index, request->segment_offset_bytes};
+        struct cursor begin = go_back(request, end, request->part_bytes);
+        request->segment_index = begin.segment;
+        request->segment_offset_bytes = begin.offset_bytes;
+    }
+    request->part_bytes = 0;
+}
+
 /* Takes bytes off the end of a cut. `buffers` may be NULL: a cut that is only counted. */
 static void shorten(const struct l4vio_block_request *request, struct cut *cut,
                     struct l4vio_buffer *buffers, uint64_t excess_bytes)
@@ -80,13 +104,7 @@ static void shorten(const struct l4vio_block_request *request, struct cut *cut,
             cut->count--;
     }
     cut->bytes -= excess_bytes;
-    while (excess_bytes) {
-        if (!cut->end.offset_bytes)
-            cut->end.offset_bytes = request->segments[--cut->end.segment].length_bytes;
-        uint64_t step = l4vio_block_least(excess_bytes, cut->end.offset_bytes);
-        cut->end.offset_bytes -= step;
-        excess_bytes -= step;
-    }
+    cut->end = go_back(request, cut->end, excess_bytes);
 }
 
 /*
@@ -350,6 +368,7 @@ static int add_single(struct l4vio_block *block, struct l4vio_block_request *req
                           result == L4VIO_EAGAIN ? "no room in the queue"
                                                  : "the queue does not take the request",
                           0);
+    request->order = block->queues[request->queue].avail_index;
     request->part_bytes = segment->length_bytes;
     request->segment_index = 1;
     request->segment_offset_bytes = 0;
@@ -388,6 +407,7 @@ __attribute__((noinline)) static int add_any(struct l4vio_block *block,
     result = l4vio_queue_add(queue, &part, 1);
     if (result < 0)
         return l4vio_fail(error, result, "the queue does not take the request", 0);
+    request->order = queue->avail_index;
     request->part_bytes = cut.bytes;
     request->segment_index = cut.end.segment;
     request->segment_offset_bytes = cut.end.offset_bytes;

@@ -29,6 +29,8 @@ enum {
 /* Reads the device configuration and checks it; `info` is unchanged on failure. */
 int l4vio_block_read_info(struct l4vio_block *block, struct l4vio_block_info *info,
                           struct l4vio_error *error);
+/* After a reset: the cache mode that the caller chose. */
+int l4vio_block_restore_cache_mode(struct l4vio_block *block, struct l4vio_error *error);
 /* Data buffers per part under these limits, or L4VIO_E2BIG if a part cannot hold one sector. */
 int l4vio_block_part_buffers(const struct l4vio_block_info *info, uint16_t queue_size,
                              struct l4vio_error *error);
@@ -43,6 +45,8 @@ int l4vio_block_add_part(struct l4vio_block *block, struct l4vio_block_request *
                          struct l4vio_error *error);
 /* Tells whether every part of the request was added. */
 bool l4vio_block_all_added(const struct l4vio_block_request *request);
+/* The part that was added last is none any more: the next one begins where it began. */
+void l4vio_block_take_back_part(struct l4vio_block_request *request);
 
 /* block.c */
 
@@ -50,6 +54,25 @@ bool l4vio_block_all_added(const struct l4vio_block_request *request);
 void l4vio_block_cancel(struct l4vio_block *block);
 /* The same for one queue that was reset. */
 void l4vio_block_cancel_queue(struct l4vio_block *block, uint32_t queue);
+
+/* Takes a part's outcome into account. Returns whether the request is finished by it, with `result`. */
+bool l4vio_block_part_done(struct l4vio_block_request *request,
+                           const struct l4vio_completion *completion, int *result);
+/* Puts a request behind those of its queue whose next part found no room. */
+void l4vio_block_wait_for_room(struct l4vio_block *block, struct l4vio_block_request *request);
+/* Calls `done`. */
+void l4vio_block_finish(struct l4vio_block_request *request, int result);
+
+/* block_setup.c */
+
+/* Makes the initialised queues known and the device live. */
+int l4vio_block_go_live(struct l4vio_block *block, struct l4vio_error *error);
+
+/* block_reconnect.c */
+
+/* For calls that wait and find the device gone: brings it back if that was asked for. `finished` requests
+ * had their end meanwhile. L4VIO_EPIPE: no, or not in time; L4VIO_ETIMEDOUT: the caller's deadline. */
+int l4vio_block_come_back(struct l4vio_block *block, uint64_t deadline_ns, unsigned *finished);
 
 /* block_wait.c */
 

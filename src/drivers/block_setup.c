@@ -41,6 +41,8 @@ static void set_features(struct l4vio_driver_config *config)
     config->allowed = l4vio_features_or(&config->allowed, &config->required);
     /* What the class driver does not implement cannot be allowed by anybody. */
     config->allowed.word[0] &= ours.word[0] | ~CLASS_FEATURES;
+    /* What they say is read again, and requests checked again, when the device comes back. */
+    config->may_lack = ours;
     config->dependencies = block_dependencies;
     config->dependency_count = sizeof(block_dependencies) / sizeof(block_dependencies[0]);
 }
@@ -141,8 +143,7 @@ static int init_queues(struct l4vio_block *block, const struct l4vio_block_confi
     return result;
 }
 
-/* Makes the initialised queues known and the device live. */
-static int go_live(struct l4vio_block *block, struct l4vio_error *error)
+int l4vio_block_go_live(struct l4vio_block *block, struct l4vio_error *error)
 {
     for (uint32_t queue = 0; queue < block->queue_count; queue++) {
         int result = l4vio_driver_attach_queue(&block->driver, &block->queues[queue], error);
@@ -173,7 +174,7 @@ static int start(struct l4vio_block *block, const struct l4vio_block_config *con
     block->part_buffers_max = (uint16_t)result;
 
     result = init_queues(block, config, error);
-    return result < 0 ? result : go_live(block, error);
+    return result < 0 ? result : l4vio_block_go_live(block, error);
 }
 
 static int check_config(const struct l4vio_block_config *config, struct l4vio_error *error)
@@ -206,6 +207,7 @@ int l4vio_block_setup(struct l4vio_block *block, const struct l4vio_block_config
         return result;
 
     block->queues = config->queues;
+    block->reconnect_ns = config->reconnect_ns;
     /* Queues that set-up does not reach must look unused when it is taken back. */
     memset(config->queues, 0,
            sizeof(*config->queues) * (config->queue_count ? config->queue_count : 1u));
@@ -230,9 +232,11 @@ int l4vio_block_recover(struct l4vio_block *block, struct l4vio_error *error)
         result = l4vio_driver_negotiate(&block->driver, error);
     if (result >= 0)
         result = l4vio_block_refresh(block, error);
+    if (result >= 0)
+        result = l4vio_block_restore_cache_mode(block, error);
     for (uint32_t queue = 0; result >= 0 && queue < block->queue_count; queue++)
         result = l4vio_queue_initialize_rings(&block->queues[queue]);
-    return result < 0 ? result : go_live(block, error);
+    return result < 0 ? result : l4vio_block_go_live(block, error);
 }
 
 int l4vio_block_reset_queue(struct l4vio_block *block, uint32_t queue, struct l4vio_error *error)

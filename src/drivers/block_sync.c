@@ -118,6 +118,15 @@ int l4vio_block_request_failure(const struct l4vio_block_request *request,
     case L4VIO_ECANCELED:
         text = "the device was reset";
         break;
+    case L4VIO_ERANGE:
+        text = "the device that came back is smaller";
+        break;
+    case L4VIO_EROFS:
+        text = "the device that came back is read-only";
+        break;
+    case L4VIO_EINVAL:
+        text = "the device that came back has larger blocks";
+        break;
     default:
         break;
     }
@@ -132,6 +141,8 @@ int l4vio_block_wait_failure(int result, struct l4vio_error *error)
         text = "the device did not answer in time";
     else if (result == L4VIO_EPIPE)
         text = "the device is gone";
+    else if (result == L4VIO_ENODEV)
+        text = "what came back in the place of the device is another one";
     else if (result == L4VIO_EIO)
         text = "the device needs a reset";
     else if (result == L4VIO_EBADPROTO)

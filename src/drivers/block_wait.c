@@ -4,6 +4,16 @@
  */
 #include "drivers/block_private.h"
 
+static int wait_used(struct l4vio_block *block, struct l4vio_queue *ring, uint64_t deadline_ns)
+{
+    if (!l4vio_queue_ready(ring))
+        return block->driver.state == L4VIO_DRIVER_LOST ? L4VIO_EPIPE : L4VIO_EIO;
+    /* Nobody can wait for what the device was not shown. */
+    if (ring->avail_index != ring->published_index)
+        (void)l4vio_block_kick(block, ring->index);
+    return l4vio_driver_wait_used(&block->driver, ring, deadline_ns);
+}
+
 int l4vio_block_wait_finished(struct l4vio_block *block, uint32_t queue, uint64_t deadline_ns)
 {
     if (queue >= block->queue_count)
@@ -14,12 +24,13 @@ int l4vio_block_wait_finished(struct l4vio_block *block, uint32_t queue, uint64_
         int result = l4vio_block_poll(block, queue, block->queue_size);
         if (result != 0)
             return result;
-        if (!l4vio_queue_ready(ring))
-            return L4VIO_EIO;
-        /* Nobody can wait for what the device was not shown. */
-        if (ring->avail_index != ring->published_index)
-            (void)l4vio_block_kick(block, queue);
-        result = l4vio_driver_wait_used(&block->driver, ring, deadline_ns);
+        result = wait_used(block, ring, deadline_ns);
+        if (result == L4VIO_EPIPE) {
+            unsigned finished = 0;
+            result = l4vio_block_come_back(block, deadline_ns, &finished);
+            if (finished)
+                return (int)finished;
+        }
         if (result < 0)
             return result;
         /* Parts that complete are not an outcome: a long request must not outlast the deadline. */
@@ -57,8 +68,14 @@ int l4vio_block_wait_room(struct l4vio_block *block, uint32_t queue, uint64_t de
 {
     if (queue >= block->queue_count)
         return L4VIO_ERANGE;
-    if (!l4vio_queue_ready(&block->queues[queue]))
-        return L4VIO_EIO;
+    if (!l4vio_queue_ready(&block->queues[queue])) {
+        unsigned finished = 0;
+        int back = L4VIO_EIO;
+        if (block->driver.state == L4VIO_DRIVER_LOST)
+            back = l4vio_block_come_back(block, deadline_ns, &finished);
+        if (back < 0 || finished)
+            return finished ? (int)finished : back;
+    }
     int result = l4vio_block_poll(block, queue, block->queue_size);
     if (result != 0)
         return result;

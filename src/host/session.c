@@ -91,6 +91,7 @@ int l4vio_session_open_block(const char *uri, const struct l4vio_session_options
     struct l4vio_block_config config;
     memset(&config, 0, sizeof config);
     fill_driver_config(session, &config.driver);
+    config.reconnect_ns = session->options.reconnect_ns;
     result = allocate_block_storage(session, &config, error);
     if (result == 0)
         result = l4vio_block_setup(&session->block, &config, error);

@@ -17,6 +17,7 @@ struct l4vio_session {
     struct l4vio_vhost_user *vhost_user;
     bool connected;             /* The driver is to be disconnected. */
     bool is_block;              /* `block` rather than `any` is in use. */
+    uint64_t reconnect_end_ns;  /* A wait found the device gone: it has to be back then. 0: not. */
     struct l4vio_driver any;    /* A device of any class. */
     struct l4vio_block block;   /* A block device. */
     struct l4vio_queue *queues; /* Storage for `block`. */

@@ -156,6 +156,23 @@ static bool any_failed(struct l4vio_session *const *sessions, unsigned count)
     return false;
 }
 
+static int come_back(struct l4vio_session *session, uint64_t deadline_ns)
+{
+    const struct l4vio_platform *platform = &session->platform;
+    /* The time runs from when it was missed, however many calls wait for it. */
+    if (!session->reconnect_end_ns)
+        session->reconnect_end_ns =
+            l4vio_driver_deadline(&session->block.driver, session->options.reconnect_ns);
+    uint64_t end_ns = session->reconnect_end_ns;
+    int result =
+        l4vio_block_reconnect(&session->block, deadline_ns < end_ns ? deadline_ns : end_ns, NULL);
+    if (result == L4VIO_OK)
+        session->reconnect_end_ns = 0;
+    if (result == L4VIO_ETIMEDOUT && platform->ops->now_ns(platform->self) >= end_ns)
+        return L4VIO_EPIPE;
+    return result;
+}
+
 int l4vio_session_wait(struct l4vio_session *const *sessions, unsigned count, uint64_t deadline_ns)
 {
     if (count == 0 || count > L4VIO_SESSION_WAIT_MAX)
@@ -172,6 +189,8 @@ int l4vio_session_wait(struct l4vio_session *const *sessions, unsigned count, ui
     disarm(sessions, count);
     for (unsigned i = 0; i < count && !any_used(sessions, count); ++i) {
         int sick = health(sessions[i]);
+        if (sick == L4VIO_EPIPE && sessions[i]->options.reconnect_ns)
+            return come_back(sessions[i], deadline_ns);
         if (sick < 0)
             return any_used(sessions, count) ? L4VIO_OK : sick;
     }

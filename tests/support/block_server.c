@@ -29,7 +29,9 @@ static void open_server(struct block_server *server, const struct block_server_o
     struct l4vio_block_service_config block = {
         .backend = server->backend,
         .id = "test",
+        .read_only = options->read_only,
         .queue_count = options->queue_count,
+        .queue_size_max = options->queue_size_max,
         .added = options->added,
         .refused = options->refused,
     };

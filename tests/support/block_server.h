@@ -17,7 +17,9 @@
 struct block_server_options {
     const char *image;             /* file to serve; NULL: memory of size_bytes */
     uint64_t size_bytes;           /* of the memory */
+    bool read_only;                /* offer RO */
     uint32_t queue_count;          /* 0: 1 */
+    uint16_t queue_size_max;       /* 0: default */
     bool thread_per_queue;         /* see l4_unix.h */
     bool thread;                   /* in a thread of this process instead of a process */
     bool cmd_mode;                 /* see l4_unix.h */
