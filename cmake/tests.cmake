@@ -108,7 +108,7 @@ foreach(folder tool build)
   endforeach()
 endforeach()
 # With peers that are not ours: a script is skipped where its peer is not installed.
-foreach(folder driver guests)
+foreach(folder driver guests info)
   file(GLOB scripts CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/interop/${folder}/*.sh)
   foreach(script IN LISTS scripts)
     cmake_path(GET script STEM name)

@@ -2,7 +2,6 @@
 /* `info` for programs. */
 #include <stdio.h>
 
-#include <jansson.h>
 #include <l4vio/names.h>
 
 #include "tool/info.h"
@@ -19,6 +18,18 @@ static json_t *features_json(uint32_t device_id, const struct l4vio_features *fe
     return list;
 }
 
+static json_t *protocol_features_json(uint64_t features)
+{
+    json_t *list = json_array();
+    for (unsigned bit = 0; bit < 64; ++bit) {
+        if (!(features >> bit & 1))
+            continue;
+        const char *name = l4vio_protocol_feature_name(bit);
+        json_array_append_new(list, json_pack("{s:i, s:s?}", "bit", (int)bit, "name", name));
+    }
+    return list;
+}
+
 static json_t *status_json(uint32_t status)
 {
     json_t *names = json_array();
@@ -30,69 +41,68 @@ static json_t *status_json(uint32_t status)
 
 static json_t *queues_json(const struct info *info)
 {
+    char text[L4VIO_QUEUE_NAME_BYTES];
     json_t *list = json_array();
-    for (uint32_t q = 0; q < info->queues_shown; ++q)
-        json_array_append_new(list, json_pack("{s:I, s:i}", "index", (json_int_t)q, "size_max",
-                                              info->queue_size_max[q]));
+    for (uint32_t q = 0; q < info_queues_shown(info); ++q) {
+        const char *name = l4vio_queue_name(info->identity.device_id, &info->identity.offered,
+                                            info->config, info->config_bytes, q, text);
+        json_t *queue = json_pack("{s:I, s:s?}", "index", (json_int_t)q, "name", name);
+        if (info->has_queue_sizes)
+            json_object_set_new(queue, "size_max", json_integer(info->queue_size_max[q]));
+        json_array_append_new(list, queue);
+    }
     return list;
 }
 
-static void set_number(json_t *object, const char *key, uint64_t value)
+static json_t *device_json(const struct info *info)
 {
-    json_object_set_new(object, key, json_integer((json_int_t)value));
+    static const char *const sources[] = {
+        [INFO_UNKNOWN] = NULL,
+        [INFO_FROM_DEVICE] = "device",
+        [INFO_FROM_OPTION] = "option",
+        [INFO_GUESSED] = "guess",
+    };
+    uint32_t id = info->identity.device_id;
+    json_t *device =
+        json_pack("{s:I, s:s, s:s?, s:s?}", "id", (json_int_t)id, "name", l4vio_device_name(id),
+                  "class", l4vio_class_word(id), "known_from", sources[info->class_source]);
+    if (!info->is_vhost_user)
+        json_object_set_new(device, "vendor", json_integer(info->identity.vendor_id));
+    return device;
 }
 
-static json_t *block_json(const struct info *info)
+static json_t *vhost_user_json(const struct info *info)
 {
-    const struct l4vio_block_info *b = &info->block->info;
-    json_t *config = json_object();
-    set_number(config, "capacity_bytes", b->capacity_sectors * 512);
-    set_number(config, "capacity_sectors", b->capacity_sectors);
-    set_number(config, "block_bytes", b->block_bytes);
-    set_number(config, "size_max_bytes", b->size_max_bytes);
-    set_number(config, "segment_max", b->segment_max);
-    json_object_set_new(config, "read_only", json_boolean(b->read_only));
-    json_object_set_new(config, "flush", json_boolean(b->flush));
-    if (info->has_id) /* NULL, and so left out, if it is not UTF-8. */
-        json_object_set_new(config, "id", json_string(info->id));
-    if (info->has_writeback)
-        json_object_set_new(config, "writeback", json_boolean(info->writeback));
-    if (b->topology) {
-        set_number(config, "physical_block_exponent", b->physical_block_exponent);
-        set_number(config, "alignment_offset_blocks", b->alignment_offset_blocks);
-        set_number(config, "minimum_io_blocks", b->minimum_io_blocks);
-        set_number(config, "optimal_io_blocks", b->optimal_io_blocks);
-    }
-    if (b->discard) {
-        set_number(config, "max_discard_sectors", b->max_discard_sectors);
-        set_number(config, "max_discard_segments", b->max_discard_segments);
-        set_number(config, "discard_alignment_sectors", b->discard_alignment_sectors);
-    }
-    if (b->write_zeroes) {
-        set_number(config, "max_write_zeroes_sectors", b->max_write_zeroes_sectors);
-        set_number(config, "max_write_zeroes_segments", b->max_write_zeroes_segments);
-        json_object_set_new(config, "write_zeroes_may_unmap",
-                            json_boolean(b->write_zeroes_may_unmap));
-    }
-    return config;
+    const struct l4vio_vhost_user_info *v = &info->vhost_user;
+    return json_pack("{s:{s:o, s:o}, s:I, s:b, s:b, s:b, s:b, s:b, s:b}", "protocol_features",
+                     "offered", protocol_features_json(v->protocol_features_offered), "used",
+                     protocol_features_json(v->protocol_features_used), "memory_slots",
+                     (json_int_t)v->memory_slots, "memory_slots_known", v->memory_slots_known,
+                     "queue_count_known", v->queue_count_known, "stops_on_reset", v->stops_on_reset,
+                     "resets_queues", v->resets_queues, "records_in_flight", info->tracks_in_flight,
+                     "tells_changes", v->tells_changes);
 }
 
 bool info_print_json(const struct info *info)
 {
-    const struct l4vio_identity *identity = &info->driver->identity;
-    json_t *root = json_pack(
-        "{s:s, s:{s:I, s:s, s:I}, s:o, s:{s:o}, s:o, s:I}", "uri", info->uri, "device", "id",
-        (json_int_t)identity->device_id, "name", l4vio_device_name(identity->device_id), "vendor",
-        (json_int_t)identity->vendor_id, "status", status_json(info->status), "features", "offered",
-        features_json(identity->device_id, &identity->offered), "queues", queues_json(info),
-        "notifications", (json_int_t)identity->notification_count);
+    const struct l4vio_identity *identity = &info->identity;
+    json_t *root =
+        json_pack("{s:s, s:o, s:{s:o}, s:o, s:o}", "uri", info->uri, "device", device_json(info),
+                  "features", "offered", features_json(identity->device_id, &identity->offered),
+                  "queues", queues_json(info), "config", info_config_json(info));
     if (!root)
         return false;
     if (info->settled)
         json_object_set_new(json_object_get(root, "features"), "accepted",
-                            features_json(identity->device_id, &info->driver->accepted));
-    if (info->block)
-        json_object_set_new(root, "config", block_json(info));
+                            features_json(identity->device_id, &info->accepted));
+    if (info->has_status)
+        json_object_set_new(root, "status", status_json(info->status));
+    if (info->is_vhost_user)
+        json_object_set_new(root, "vhost_user", vhost_user_json(info));
+    else
+        json_object_set_new(root, "notifications", json_integer(identity->notification_count));
+    if (info->has_id) /* NULL, and so left out, if it is not UTF-8. */
+        json_object_set_new(root, "id", json_string(info->id));
     bool written = json_dumpf(root, stdout, JSON_INDENT(2)) == 0 && putchar('\n') != EOF;
     json_decref(root);
     return written;

@@ -2,6 +2,7 @@
 /* `info` for people. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <l4vio/names.h>
 #include <l4vio/wire/l4_page.h>
@@ -10,29 +11,68 @@
 #include "tool/report.h"
 #include "tool/values.h"
 
+#define HEADING_COLUMN 16u
+#define LINE_COLUMNS   100u
+/* Of more queues only the first ones are named, and the last. */
+#define QUEUES_NAMED 12u
+
+/* A list with commas that is broken into lines. */
+struct list {
+    unsigned column;
+    const char *separator;
+};
+
+static struct list list_begin(const char *heading)
+{
+    printf("%-*s", (int)HEADING_COLUMN, heading);
+    return (struct list){.column = HEADING_COLUMN, .separator = ""};
+}
+
+static void list_add(struct list *list, const char *text)
+{
+    unsigned width = (unsigned)strlen(text) + 2;
+    if (list->column + width > LINE_COLUMNS && *list->separator) {
+        printf(",\n%*s", (int)HEADING_COLUMN, "");
+        list->separator = "";
+        list->column = HEADING_COLUMN;
+    }
+    printf("%s%s", list->separator, text);
+    list->column += width;
+    list->separator = ", ";
+}
+
+static void list_end(const struct list *list)
+{
+    puts(list->column > HEADING_COLUMN || *list->separator ? "" : "none");
+}
+
+static void list_add_bit(struct list *list, const char *name, unsigned bit)
+{
+    char text[48];
+    if (name)
+        snprintf(text, sizeof text, "%s (%u)", name, bit);
+    else
+        snprintf(text, sizeof text, "bit %u", bit);
+    list_add(list, text);
+}
+
 static void print_features(const char *heading, uint32_t device_id,
                            const struct l4vio_features *features)
 {
-    printf("%-16s", heading);
-    const char *separator = "";
-    unsigned column = 16;
-    for (unsigned bit = 0; bit < L4VIO_FEATURE_BITS; ++bit) {
-        char text[48];
-        if (!l4vio_features_has(features, bit))
-            continue;
-        const char *name = l4vio_feature_name(device_id, bit);
-        int length = name ? snprintf(text, sizeof text, "%s (%u)", name, bit)
-                          : snprintf(text, sizeof text, "bit %u", bit);
-        if (column + (unsigned)length + 2 > 100) {
-            printf("%s\n%16s", separator, "");
-            separator = "";
-            column = 16;
-        }
-        printf("%s%s%s", separator, *separator ? " " : "", text);
-        column += (unsigned)length + 2;
-        separator = ",";
-    }
-    puts(*separator ? "" : "none");
+    struct list list = list_begin(heading);
+    for (unsigned bit = 0; bit < L4VIO_FEATURE_BITS; ++bit)
+        if (l4vio_features_has(features, bit))
+            list_add_bit(&list, l4vio_feature_name(device_id, bit), bit);
+    list_end(&list);
+}
+
+static void print_protocol_features(const char *heading, uint64_t features)
+{
+    struct list list = list_begin(heading);
+    for (unsigned bit = 0; bit < 64; ++bit)
+        if (features >> bit & 1)
+            list_add_bit(&list, l4vio_protocol_feature_name(bit), bit);
+    list_end(&list);
 }
 
 static void print_status(uint32_t status)
@@ -47,112 +87,112 @@ static void print_status(uint32_t status)
     puts(*separator == ',' ? ")" : "");
 }
 
+static void print_queue_sizes(const struct info *info)
+{
+    uint32_t count = info->identity.queue_count;
+    uint32_t shown = info_queues_shown(info);
+    bool same = shown == count && count > 1;
+    for (uint32_t q = 1; q < shown; ++q)
+        same = same && info->queue_size_max[q] == info->queue_size_max[0];
+    printf(", most entries:");
+    for (uint32_t q = 0; q < (same ? 1 : shown); ++q)
+        printf(" %d", info->queue_size_max[q]);
+    printf("%s", same ? " each" : shown < count ? " ..." : "");
+}
+
+static void print_queue_names(const struct info *info)
+{
+    char text[L4VIO_QUEUE_NAME_BYTES];
+    const struct l4vio_identity *identity = &info->identity;
+    uint32_t count = info_queues_shown(info);
+    if (!l4vio_queue_name(identity->device_id, &identity->offered, info->config, info->config_bytes,
+                          0, text))
+        return;
+    struct list list = list_begin("");
+    for (uint32_t q = 0; q < count; ++q) {
+        const char *name = l4vio_queue_name(identity->device_id, &identity->offered, info->config,
+                                            info->config_bytes, q, text);
+        if (q == QUEUES_NAMED && count > QUEUES_NAMED + 1) {
+            list_add(&list, "...");
+            q = count - 2;
+        } else {
+            list_add(&list, name ? name : "without a name");
+        }
+    }
+    list_end(&list);
+}
+
 static void print_queues(const struct info *info)
 {
-    uint32_t count = info->driver->identity.queue_count;
-    bool same = info->queues_shown == count && count > 1;
-    for (uint32_t q = 1; q < info->queues_shown; ++q)
-        same = same && info->queue_size_max[q] == info->queue_size_max[0];
-    printf("queues          %" PRIu32 ", most entries:", count);
-    for (uint32_t q = 0; q < (same ? 1 : info->queues_shown); ++q)
-        printf(" %d", info->queue_size_max[q]);
-    if (same)
-        puts(" each");
-    else
-        puts(info->queues_shown < count ? " ..." : "");
-}
-
-static const char *yes_no(bool value)
-{
-    return value ? "yes" : "no";
-}
-
-/* Limits of one request. */
-static void print_segments(const struct l4vio_block_info *block)
-{
-    char size[VALUE_TEXT_BYTES];
-    printf("segments        ");
-    if (block->segment_max)
-        printf("at most %" PRIu32 " per request", block->segment_max);
-    else
-        printf("any number per request");
-    if (block->size_max_bytes)
-        printf(", of at most %s each\n", format_size(block->size_max_bytes, size));
-    else
-        puts(", of any size");
-}
-
-static void print_topology(const struct l4vio_block_info *block)
-{
-    char size[VALUE_TEXT_BYTES];
-    printf(
-        "topology        physical block %s",
-        format_size((uint64_t)block->block_bytes << (block->physical_block_exponent & 31), size));
-    if (block->alignment_offset_blocks)
-        printf(", the first begins at block %u", block->alignment_offset_blocks);
-    if (block->minimum_io_blocks)
-        printf(", best requests: multiples of %s",
-               format_size((uint64_t)block->minimum_io_blocks * block->block_bytes, size));
-    if (block->optimal_io_blocks)
-        printf(", up to %s",
-               format_size((uint64_t)block->optimal_io_blocks * block->block_bytes, size));
+    printf("queues          %" PRIu32, info->identity.queue_count);
+    if (info->has_queue_sizes)
+        print_queue_sizes(info);
+    if (info->is_vhost_user && !info->vhost_user.queue_count_known)
+        printf(" or more: the back end does not tell how many");
     putchar('\n');
+    print_queue_names(info);
 }
 
-/* Limits of discard and write-zeroes; the alignment is 0 if there is none. */
-static void print_ranges(const char *heading, uint32_t ranges, uint32_t sectors, uint32_t alignment)
+static void print_vhost_user(const struct info *info)
 {
-    char size[VALUE_TEXT_BYTES];
-    printf("%-16sup to %s per range, ranges per request: %" PRIu32, heading,
-           format_size((uint64_t)sectors * VIRTIO_BLK_SECTOR_BYTES, size), ranges);
-    if (alignment)
-        printf(", alignment %s", format_size((uint64_t)alignment * VIRTIO_BLK_SECTOR_BYTES, size));
+    const struct l4vio_vhost_user_info *v = &info->vhost_user;
+    print_protocol_features("protocol", v->protocol_features_offered);
+    print_protocol_features("protocol used", v->protocol_features_used);
+    printf("memory          %" PRIu64 " regions at most%s\n", v->memory_slots,
+           v->memory_slots_known ? "" : ", in one table");
+    printf("reset           %s\n",
+           v->stops_on_reset
+               ? "the device stops, memory can be taken back"
+               : "the device cannot tell that it has stopped: it keeps memory to the end");
+    printf("queue reset     %s\n", v->resets_queues ? "yes" : "no");
+    printf("in flight       %s\n", info->tracks_in_flight
+                                       ? "recorded for whoever takes over from a device that died"
+                                       : "not recorded by the device");
+    printf("config changes  %s\n", v->tells_changes ? "told" : "not told");
 }
 
-static void print_block(const struct info *info)
+static void print_device(const struct info *info)
 {
-    const struct l4vio_block_info *b = &info->block->info;
-    char size[VALUE_TEXT_BYTES];
-    printf("capacity        %s (%" PRIu64 " sectors of 512 bytes)\n",
-           format_size(b->capacity_sectors * 512, size), b->capacity_sectors);
+    const struct l4vio_identity *identity = &info->identity;
+    if (info->class_source == INFO_UNKNOWN) {
+        printf("device          of a class that it does not tell (--class names it) at %s\n",
+               info->uri);
+        return;
+    }
+    const char *how = "";
+    if (info->class_source == INFO_FROM_OPTION)
+        how = ", as --class says,";
+    else if (info->class_source == INFO_GUESSED)
+        how = ", a guess (--class names it),";
+    printf("device          %s (%" PRIu32 ")%s at %s\n", l4vio_device_name(identity->device_id),
+           identity->device_id, how, info->uri);
+    /* By features alone: many back ends leave fields to be filled in by those who connect to them. */
+    if (info->class_source == INFO_FROM_OPTION && l4vio_config_bytes(identity->device_id) &&
+        !l4vio_class_fits(identity->device_id, &identity->offered, NULL, 0))
+        puts("                but it does not offer what such a device may offer");
+}
+
+void info_print(const struct info *info)
+{
+    const struct l4vio_identity *identity = &info->identity;
+    print_device(info);
+    if (!info->is_vhost_user)
+        printf("vendor          0x%" PRIx32 "%s\n", identity->vendor_id,
+               identity->vendor_id == L4VIO_VENDOR_L4RE ? " (L4Re)" : "");
+    if (info->has_status)
+        print_status(info->status);
+    print_features("offered", identity->device_id, &identity->offered);
+    if (info->settled)
+        print_features("accepted", identity->device_id, &info->accepted);
+    if (info->is_vhost_user)
+        print_vhost_user(info);
+    print_queues(info);
+    if (!info->is_vhost_user)
+        printf("notifications   %" PRIu32 "\n", identity->notification_count);
     if (info->has_id) {
         printf("id              ");
         print_safely(info->id);
         putchar('\n');
     }
-    printf("block size      %" PRIu32 " bytes\n", b->block_bytes);
-    printf("read-only       %s\n", yes_no(b->read_only));
-    print_segments(b);
-    if (b->topology)
-        print_topology(b);
-    printf("flush           %s\n", yes_no(b->flush));
-    if (info->has_writeback)
-        printf("cache           %s, can be switched\n",
-               info->writeback ? "write-back" : "write-through");
-    if (b->discard) {
-        print_ranges("discard", b->max_discard_segments, b->max_discard_sectors,
-                     b->discard_alignment_sectors);
-        putchar('\n');
-    }
-    if (b->write_zeroes) {
-        print_ranges("write zeroes", b->max_write_zeroes_segments, b->max_write_zeroes_sectors, 0);
-        printf(", may unmap: %s\n", yes_no(b->write_zeroes_may_unmap));
-    }
-}
-
-void info_print(const struct info *info)
-{
-    const struct l4vio_identity *identity = &info->driver->identity;
-    printf("device          %s (%" PRIu32 ") at %s\n", l4vio_device_name(identity->device_id),
-           identity->device_id, info->uri);
-    printf("vendor          0x%" PRIx32 "%s\n", identity->vendor_id,
-           identity->vendor_id == L4VIO_VENDOR_L4RE ? " (L4Re)" : "");
-    print_status(info->status);
-    print_features("offered", identity->device_id, &identity->offered);
-    if (info->settled)
-        print_features("accepted", identity->device_id, &info->driver->accepted);
-    print_queues(info);
-    printf("notifications   %" PRIu32 "\n", identity->notification_count);
-    if (info->block)
-        print_block(info);
+    info_print_config(info);
 }

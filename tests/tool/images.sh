@@ -77,5 +77,5 @@ expect 1 "l4:ro is read-only; nothing was written" block write l4:ro data
 expect 1 "l4:ro is read-only; nothing was written" block copy data l4:ro
 expect 1 "read-only" block zero l4:ro --length 4096
 succeed info l4:ro
-grep -q 'read-only  *yes' out || fail "info does not say read-only"
+grep -q 'RO (5)' out || fail "info does not say read-only"
 finished

@@ -11,6 +11,7 @@
 #include <l4vio/names.h>
 #include <l4vio/wire/block.h>
 #include <l4vio/wire/status.h>
+#include <l4vio/wire/vhost_user.h>
 
 static void feature_names_depend_on_the_device_class(void **state)
 {
@@ -50,6 +51,17 @@ static void devices_and_status_bits_have_names(void **state)
     assert_null(l4vio_status_name(3));
 }
 
+static void bits_of_the_vhost_user_protocol_have_names(void **state)
+{
+    (void)state;
+    assert_string_equal(l4vio_feature_name(VIRTIO_ID_ENTROPY, 30), "PROTOCOL_FEATURES");
+    assert_string_equal(l4vio_protocol_feature_name(0), "MQ");
+    assert_string_equal(l4vio_protocol_feature_name(15), "CONFIGURE_MEM_SLOTS");
+    assert_null(l4vio_protocol_feature_name(63));
+    for (unsigned bit = 0; bit <= VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT; ++bit)
+        assert_non_null(l4vio_protocol_feature_name(bit));
+}
+
 static void errors_become_sentences_that_end_in_their_room(void **state)
 {
     (void)state;
@@ -73,6 +85,7 @@ int main(void)
         cmocka_unit_test(feature_names_depend_on_the_device_class),
         cmocka_unit_test(features_are_found_by_name_or_number),
         cmocka_unit_test(devices_and_status_bits_have_names),
+        cmocka_unit_test(bits_of_the_vhost_user_protocol_have_names),
         cmocka_unit_test(errors_become_sentences_that_end_in_their_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,104 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# info shows devices of any class by the tables: features, queues, configuration fields that their features
+# make valid, and whatever else there is.
+. "$(dirname "$0")/lib/common.sh"
+device=$L4VIO_BUILD/tests/tool/device
+
+# NAME, CLASS, BITS, QUEUES, CONFIG: a device at l4:NAME.
+show_off() {
+    mkfifo "$1.ready"
+    "$device" "$@" >"$1.ready" &
+    started+=($!)
+    local line=""
+    read -r line <"$1.ready"
+    rm "$1.ready"
+    [ "$line" = ready ] || fail "device $1 does not start"
+}
+
+# PATTERN...: lines of `out`.
+has() {
+    local pattern
+    for pattern in "$@"; do
+        grep -Eq -- "$pattern" out || fail "'$pattern' is missing: $(cat out)"
+    done
+}
+
+lacks() {
+    local pattern
+    for pattern in "$@"; do
+        grep -Eq -- "$pattern" out && fail "'$pattern' is there: $(cat out)"
+    done
+}
+
+# MAC, STATUS, CTRL_VQ, MQ, MTU, SPEED_DUPLEX, RSS; mac, status, 2 pairs, mtu 1500, 1000 Mbit/s full duplex,
+# keys of 40 bytes, tables of 128 entries, two hash types, and tunnels that no feature makes valid.
+show_off net 1 3,5,16,17,22,60,63 5 525400aabbcc01000200dc05e80300000128800003000000ffffffff
+succeed info l4:net
+has '^device  *network card \(1\) at l4:net$' '^offered .*MTU \(3\), MAC \(5\), STATUS \(16\), CTRL_VQ \(17\)' \
+    '^queues  *5, most entries: 64 each$' '^ *receiveq1, transmitq1, receiveq2, transmitq2, controlq$' \
+    '^  mac  *52:54:00:aa:bb:cc$' '^  status  *0x1 \(LINK_UP\)$' '^  max_virtqueue_pairs  *2$' \
+    '^  mtu  *1500 bytes' '^  speed  *1000 Mbit/s$' '^  duplex  *full \(1\)$' \
+    '^  rss_max_key_size  *40 bytes$' '^  rss_max_indirection_table_length  *128 entries$' \
+    '^  supported_hash_types  *0x3 \(IPv4, TCPv4\)$'
+lacks supported_tunnel_types
+succeed info --json l4:net
+has '"class": "net"' '"known_from": "device"' '"value": "52:54:00:aa:bb:cc"' '"unit": "Mbit/s"' \
+    '"name": "controlq"'
+
+# The same bytes, of which no feature makes any valid.
+show_off plain 1 - 2 525400aabbcc01000200dc05e80300000128800003000000ffffffff
+succeed info l4:plain
+lacks '^  mac' '^  mtu' '^  duplex'
+
+show_off fs 26 - 2 6d796673$(printf '00%.0s' {1..32})0100000000000000
+succeed info l4:fs
+has '^device  *file system \(26\)' '^  tag  *myfs$' '^  num_request_queues  *1$' '^ *hiprio, requestq1$'
+lacks notify_buf_size
+
+# A tag that would steer a terminal.
+show_off evil 26 - 2 1b5b324a$(printf '00%.0s' {1..32})0100000000000000
+succeed info l4:evil
+has '^  tag  *\?\[2J$'
+show_off wrong 26 - 2 ff41$(printf '00%.0s' {1..34})0100000000000000
+succeed info --json l4:wrong
+has '"value": "ff4100'
+
+show_off gpu 16 1 2 0100000000000000020000000000000000000000
+succeed info l4:gpu
+has '^offered  *EDID \(1\), VERSION_1' '^  events_read  *0x1 \(DISPLAY\)$' '^  num_scanouts  *2$' '^ *controlq, cursorq$'
+show_off vsock 19 1 3 0300000000000000
+succeed info l4:vsock
+has '^offered  *SEQPACKET \(1\)' '^  guest_cid  *3$' '^ *rx, tx, event$'
+show_off crypto 20 0 3 0100000002000000030000000c00000000000000$(printf '00%.0s' {1..36})
+succeed info l4:crypto
+has 'dataq1, dataq2, controlq$' 'crypto_services  *0x3 \(CIPHER, HASH\)$' \
+    'cipher_algo_l  *0xc \(AES_ECB, AES_CBC\)$'
+show_off mem 24 - 1 0000200000000000ffff00000000000000000040000000000000004000000000000000400000000000000000000000000000000000000000
+succeed info l4:mem
+has '^  block_size  *2097152 bytes \(2 MiB\)$' '^  region_size  *1073741824 bytes \(1 GiB\)$'
+lacks node_id
+show_off balloon 5 1 3 00010000400000000000000000000000
+succeed info l4:balloon
+has 'inflateq, deflateq, statsq$' '^  num_pages  *256 pages \(1 MiB\)$'
+lacks poison_val
+
+# More than the class knows, and a class that nobody knows: bytes.
+show_off more 34 0 1 00000000000000000000abcd0000
+succeed info l4:more
+has '^offered  *ZERO_LENGTH_REQUEST \(0\)' '^  byte 0  *00 00 00 00 00 00 00 00 00 00 ab cd$'
+show_off own 0xc0de 3,17 2 cafe
+succeed info l4:own
+has '^device  *unknown device \(49374\) at l4:own$' '^offered  *bit 3, bit 17, VERSION_1 \(32\)' '^  byte 0  *ca fe$'
+succeed info --json l4:own
+has '"more": "cafe"' '"name": null'
+show_off none 4 - 1 -
+succeed info l4:none
+has '^device  *entropy source \(4\)' '^configuration  *'
+
+# --class is for those who do not tell.
+succeed info --class vsock l4:vsock
+succeed info --class 19 l4:vsock
+expect 2 "^l4vio: --class: l4:vsock itself says that its class is 19 \(socket device\)$" info --class net l4:vsock
+expect 2 "^l4vio: --class: there is no class 'nix'; these are known: net, block, .*, usb$" info --class nix l4:vsock
+finished
