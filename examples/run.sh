@@ -27,10 +27,10 @@ check() {
 
 check own_device '^HELLO, DEVICE$' "$programs/own_device" 'hello, device'
 
-# await SOCKET: until the server in the background listens.
+# await FILE: until the server in the background has made a socket, or has written its process id.
 await() {
     tries=0
-    until [ -S "$1" ]; do
+    until [ -S "$1" ] || [ -s "$1" ]; do
         tries=$((tries + 1))
         if [ $tries -gt 100 ] || ! kill -0 $server 2>/dev/null; then
             echo "the server does not start:"
@@ -61,6 +61,22 @@ if [ -n "${L4VIO:-}" ]; then
     check serve_dataspace 'a note for everybody' "$L4VIO" block read "l4:$notes" --length 512
     kill $server
     wait $server || { echo "serve_dataspace: does not end well"; failed=1; }
+    server=
+fi
+
+# A device that is not ours, where there is one.
+if command -v qemu-storage-daemon >/dev/null; then
+    printf 'quoth the daemon' >"$folder/image"
+    truncate -s 1M "$folder/image"
+    qemu-storage-daemon --pidfile "$folder/pid" \
+        --blockdev driver=file,node-name=disk,filename="$folder/image" --export \
+        type=vhost-user-blk,id=e,node-name=disk,addr.type=unix,addr.path="$folder/vhost.sock" >"$folder/log" 2>&1 &
+    server=$!
+    await "$folder/pid"
+    check vhost_user_read '^2048 sectors, .* first bytes 71 75 6f 74$' \
+        "$programs/vhost_user_read" "vhost-user:$folder/vhost.sock"
+    kill $server
+    wait $server
     server=
 fi
 
