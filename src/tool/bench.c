@@ -12,9 +12,6 @@
 #include "tool/signals.h"
 #include "tool/tool.h"
 
-/* A signal may come just before a sleep; this bounds how long it waits. */
-#define SLICE_NS UINT64_C(100000000)
-
 struct bench_slot {
     struct bench *bench;
     struct bench_slot *next; /* Idle list. */
@@ -120,7 +117,7 @@ static void add_requests(struct bench *bench)
         bench->result->depth = bench->in_flight;
     for (uint32_t q = bench->first_queue; q < bench->first_queue + bench->queue_count; ++q)
         if (kick >> q & 1) {
-            int result = l4vio_block_kick(block, q);
+            int result = client_kick(bench->client, q);
             if (result < 0)
                 fail(bench, result);
         }
@@ -132,10 +129,7 @@ static int wait_for_some(struct bench *bench, uint64_t deadline)
     struct l4vio_block *block = bench->client->block;
     if (bench->queue_count == block->queue_count)
         return client_wait(&bench->client, 1, deadline);
-    uint64_t slice_end = clock_ns() + SLICE_NS;
-    int result = l4vio_driver_wait_used(&block->driver, &block->queues[bench->first_queue],
-                                        slice_end < deadline ? slice_end : deadline);
-    return result == L4VIO_ETIMEDOUT && clock_ns() < deadline ? L4VIO_OK : result;
+    return client_wait_queue(bench->client, bench->first_queue, deadline);
 }
 
 static void take_completions(struct bench *bench)

@@ -53,6 +53,7 @@ static void *job_main(void *argument)
 {
     struct job *job = argument;
     job->exit_code = bench_one_run(job->bench, &job->step, job->result);
+    client_crew_leave(job->bench->client);
     return NULL;
 }
 
@@ -70,6 +71,7 @@ static void merge(struct bench_result *sum, const struct bench_result *result)
 static int run_jobs(struct job *jobs, unsigned count)
 {
     unsigned started = 1;
+    client_crew_begin(jobs->bench->client, count);
     while (started < count &&
            pthread_create(&jobs[started].thread, NULL, job_main, &jobs[started]) == 0)
         started += 1;
@@ -77,6 +79,9 @@ static int run_jobs(struct job *jobs, unsigned count)
         job_main(&jobs[0]);
     else
         jobs[0].exit_code = complain(TOOL_FAILED, "cannot start a thread for each queue");
+    /* Nobody waits for those who never came. */
+    for (unsigned i = started; started < count && i <= count; ++i)
+        client_crew_leave(jobs->bench->client);
     int exit_code = TOOL_OK;
     for (unsigned i = 0; i < started; ++i) {
         if (i > 0)

@@ -71,6 +71,16 @@ const struct option client_options[] = {
     {.kind = OPTION_END},
 };
 
+const struct option client_block_options[] = {
+    {.kind = OPTION_SECONDS,
+     .name = "reconnect",
+     .argument = "SECONDS",
+     .help = "when the device goes away, wait so long for its return, and go on",
+     .target = &client_settings.reconnect_ns},
+    {.kind = OPTION_GROUP, .group = client_options},
+    {.kind = OPTION_END},
+};
+
 struct l4vio_session_options client_session_options(void)
 {
     struct l4vio_session_options options;
@@ -220,8 +230,10 @@ uint64_t client_deadline(void)
 int client_wait(struct client *const *clients, unsigned count, uint64_t deadline_ns)
 {
     struct l4vio_session *sessions[L4VIO_SESSION_WAIT_MAX];
-    for (unsigned i = 0; i < count; ++i)
+    for (unsigned i = 0; i < count; ++i) {
         sessions[i] = clients[i]->session;
+        deadline_ns = client_extend(clients[i], deadline_ns);
+    }
     if (signals_pending())
         return L4VIO_OK;
     uint64_t slice_end = clock_ns() + SLICE_NS;
@@ -229,7 +241,30 @@ int client_wait(struct client *const *clients, unsigned count, uint64_t deadline
         l4vio_session_wait(sessions, count, slice_end < deadline_ns ? slice_end : deadline_ns);
     if (result == L4VIO_ETIMEDOUT && clock_ns() < deadline_ns)
         return L4VIO_OK;
+    for (unsigned i = 0; i < count && result == L4VIO_EPIPE; ++i) {
+        const struct l4vio_transport *transport = &clients[i]->block->driver.transport;
+        if (transport->ops->peer_alive(transport->self) < 0)
+            return client_come_back(clients[i]);
+    }
     return result;
+}
+
+int client_wait_queue(struct client *client, uint32_t queue, uint64_t deadline_ns)
+{
+    struct l4vio_block *block = client->block;
+    deadline_ns = client_extend(client, deadline_ns);
+    uint64_t slice_end = clock_ns() + SLICE_NS;
+    int result = l4vio_driver_wait_used(&block->driver, &block->queues[queue],
+                                        slice_end < deadline_ns ? slice_end : deadline_ns);
+    if (result == L4VIO_ETIMEDOUT && clock_ns() < deadline_ns)
+        return L4VIO_OK;
+    return result == L4VIO_EPIPE ? client_come_back(client) : result;
+}
+
+int client_kick(struct client *client, uint32_t queue)
+{
+    int result = l4vio_block_kick(client->block, queue);
+    return result == L4VIO_EPIPE && client_settings.reconnect_ns ? L4VIO_OK : result;
 }
 
 uint64_t client_size(const struct client *client)
@@ -279,7 +314,15 @@ const char *client_reason(struct client *client, int code, int *exit_code)
     client->lost = true;
     switch (code) {
     case L4VIO_EPIPE:
-        return "the device is gone";
+        if (!client->not_back.text)
+            return "the device is gone";
+        if (client->not_back.code == L4VIO_ETIMEDOUT)
+            snprintf(text, sizeof text, "the device is gone, and did not come back within %s",
+                     format_span(client_settings.reconnect_ns, span));
+        else
+            snprintf(text, sizeof text, "the device is gone; %s (%" PRIu64 ")",
+                     client->not_back.text, client->not_back.value);
+        return text;
     case L4VIO_ETIMEDOUT:
         snprintf(text, sizeof text, "the device has completed nothing for %s",
                  format_span(client_settings.timeout_ns, span));

@@ -73,7 +73,7 @@ static const struct option options[] = {
      .help = "use each queue from a thread of its own, see --queues",
      .target = &settings.threads},
     {.kind = OPTION_FLAG, .name = "json", .help = "print JSON", .target = &settings.json},
-    {.kind = OPTION_GROUP, .name = "Device options", .group = client_options},
+    {.kind = OPTION_GROUP, .name = "Device options", .group = client_block_options},
     {.kind = OPTION_END},
 };
 
@@ -158,6 +158,7 @@ static int print_json(const struct client *client, json_t *steps)
         json_pack("{s:s, s:I, s:i, s:i, s:O}", "uri", client->uri, "capacity_bytes",
                   (json_int_t)client_size(client), "queues", (int)client->block->queue_count,
                   "queue_size", (int)client->block->queue_size, "steps", steps);
+    client_reconnects_json(&client, 1, root);
     bool written = root && json_dumpf(root, stdout, JSON_INDENT(2)) == 0 && putchar('\n') != EOF;
     json_decref(root);
     return written ? TOOL_OK : complain(TOOL_FAILED, "cannot write JSON");

@@ -62,19 +62,21 @@ static const struct option options[] = {
      .help = "use each queue from a thread of its own, see --queues",
      .target = &settings.threads},
     {.kind = OPTION_FLAG, .name = "json", .help = "print the result as JSON", .target = &json},
-    {.kind = OPTION_GROUP, .name = "Device options", .group = client_options},
+    {.kind = OPTION_GROUP, .name = "Device options", .group = client_block_options},
     {.kind = OPTION_END},
 };
 
-static int print_json(const char *uri, const struct exercise_counts *counts, uint64_t span_ns)
+static int print_json(const struct client *client, const struct exercise_counts *counts,
+                      uint64_t span_ns)
 {
-    json_t *root =
-        json_pack("{s:s, s:s, s:s, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "operation",
-                  "exercise", "uri", uri, "result", "as expected", "seconds", (double)span_ns / 1e9,
-                  "seed", (json_int_t)settings.seed, "reads", (json_int_t)counts->reads, "writes",
-                  (json_int_t)counts->writes, "write_zeroes", (json_int_t)counts->zeroes,
-                  "discards", (json_int_t)counts->discards, "flushes", (json_int_t)counts->flushes,
-                  "identities", (json_int_t)counts->identities, "bytes", (json_int_t)counts->bytes);
+    json_t *root = json_pack(
+        "{s:s, s:s, s:s, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "operation", "exercise",
+        "uri", client->uri, "result", "as expected", "seconds", (double)span_ns / 1e9, "seed",
+        (json_int_t)settings.seed, "reads", (json_int_t)counts->reads, "writes",
+        (json_int_t)counts->writes, "write_zeroes", (json_int_t)counts->zeroes, "discards",
+        (json_int_t)counts->discards, "flushes", (json_int_t)counts->flushes, "identities",
+        (json_int_t)counts->identities, "bytes", (json_int_t)counts->bytes);
+    client_reconnects_json(&client, 1, root);
     bool written = root && json_dumpf(root, stdout, JSON_INDENT(2)) == 0 && putchar('\n') != EOF;
     json_decref(root);
     return written ? TOOL_OK : complain(TOOL_FAILED, "cannot write JSON");
@@ -137,7 +139,7 @@ static int run(char **arguments)
     result = exercise_run(&client, &settings, &counts);
     uint64_t span = clock_ns() - start;
     if (result == TOOL_OK && json)
-        result = print_json(client.uri, &counts, span);
+        result = print_json(&client, &counts, span);
     else if (result == TOOL_OK)
         print_text(client.uri, &counts, span);
     return result;

@@ -42,18 +42,18 @@ static const struct option zero_options[] = {
      .name = "unmap",
      .help = "the device may release the blocks",
      .target = &range.unmap},
-    {.kind = OPTION_GROUP, .name = "Device options", .group = client_options},
+    {.kind = OPTION_GROUP, .name = "Device options", .group = client_block_options},
     {.kind = OPTION_END},
 };
 
 static const struct option discard_options[] = {
     RANGE_OPTIONS,
-    {.kind = OPTION_GROUP, .name = "Device options", .group = client_options},
+    {.kind = OPTION_GROUP, .name = "Device options", .group = client_block_options},
     {.kind = OPTION_END},
 };
 
 static const struct option device_options[] = {
-    {.kind = OPTION_GROUP, .name = "Device options", .group = client_options},
+    {.kind = OPTION_GROUP, .name = "Device options", .group = client_block_options},
     {.kind = OPTION_END},
 };
 

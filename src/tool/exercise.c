@@ -13,8 +13,6 @@
 #include "tool/signals.h"
 #include "tool/tool.h"
 
-/* A signal may come just before a sleep; this bounds how long it waits. */
-#define SLICE_NS UINT64_C(100000000)
 /* Memory of a slot begins on a cache line. */
 #define LINE_BYTES UINT64_C(64)
 
@@ -181,7 +179,7 @@ static void kick_queues(struct exerciser *exerciser, uint64_t kick)
 {
     for (uint32_t q = 0; kick; ++q, kick >>= 1)
         if (kick & 1) {
-            int result = l4vio_block_kick(exerciser->client->block, q);
+            int result = client_kick(exerciser->client, q);
             if (result < 0)
                 fail(exerciser, NULL, result);
         }
@@ -189,18 +187,11 @@ static void kick_queues(struct exerciser *exerciser, uint64_t kick)
 
 static void wait_for_some(struct exerciser *exerciser, uint64_t deadline)
 {
-    struct l4vio_block *block = exerciser->client->block;
-    uint64_t slice_end = clock_ns() + SLICE_NS;
     int result;
-    if (exerciser->queue_count == block->queue_count) {
+    if (exerciser->queue_count == exerciser->client->block->queue_count)
         result = client_wait(&exerciser->client, 1, deadline);
-    } else {
-        /* With the other queues used by other threads, a wait for the whole session would do for none. */
-        result = l4vio_driver_wait_used(&block->driver, &block->queues[exerciser->first_queue],
-                                        slice_end < deadline ? slice_end : deadline);
-        if (result == L4VIO_ETIMEDOUT && clock_ns() < deadline)
-            result = L4VIO_OK;
-    }
+    else /* The other queues are other threads', so a wait for the whole session would do for none. */
+        result = client_wait_queue(exerciser->client, exerciser->first_queue, deadline);
     if (result < 0)
         fail(exerciser, NULL, result);
 }

@@ -19,6 +19,7 @@ static void *job_main(void *argument)
 {
     struct job *job = argument;
     job->exit_code = job->work(&job->exerciser);
+    client_crew_leave(job->exerciser.client);
     return NULL;
 }
 
@@ -28,6 +29,7 @@ static int run_jobs(struct job *jobs, unsigned count, int (*work)(struct exercis
     unsigned started = 1;
     for (unsigned i = 0; i < count; ++i)
         jobs[i].work = work;
+    client_crew_begin(jobs->exerciser.client, count);
     while (started < count &&
            pthread_create(&jobs[started].thread, NULL, job_main, &jobs[started]) == 0)
         started += 1;
@@ -35,6 +37,9 @@ static int run_jobs(struct job *jobs, unsigned count, int (*work)(struct exercis
         job_main(&jobs[0]);
     else
         jobs[0].exit_code = complain(TOOL_FAILED, "cannot start a thread for each queue");
+    /* Nobody waits for those who never came. */
+    for (unsigned i = started; started < count && i <= count; ++i)
+        client_crew_leave(jobs->exerciser.client);
     int exit_code = TOOL_OK;
     for (unsigned i = 0; i < started; ++i) {
         if (i > 0)

@@ -156,7 +156,8 @@ void options_help(const struct option *options)
 {
     for (const struct option *o = options; o && o->kind != OPTION_END; ++o) {
         if (o->kind == OPTION_GROUP) {
-            printf("\n%s:\n", o->name);
+            if (o->name)
+                printf("\n%s:\n", o->name);
             options_help(o->group);
             continue;
         }

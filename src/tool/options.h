@@ -21,7 +21,7 @@ enum option_kind {
 
 struct option {
     enum option_kind kind;
-    const char *name;     /* Without the dashes; OPTION_GROUP: heading. */
+    const char *name;     /* Without the dashes; OPTION_GROUP: heading, or NULL. */
     const char *argument; /* "SIZE", for help; NULL for a flag. */
     const char *help;
     void *target;

@@ -43,6 +43,20 @@ int complain(int exit_code, const char *format, ...)
     return exit_code;
 }
 
+void notice(const char *format, ...)
+{
+    va_list arguments;
+    if (!isatty(STDERR_FILENO))
+        return;
+    flockfile(stderr);
+    fputs(bar.drawn ? "\r\033[Kl4vio: " : "l4vio: ", stderr);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+    funlockfile(stderr);
+}
+
 void progress_start(const char *what, uint64_t total_bytes)
 {
     bar.what = what;

@@ -9,6 +9,9 @@
 /* Prints "l4vio: SENTENCE" on stderr, after ending a progress bar. Returns `exit_code`. */
 __attribute__((format(printf, 2, 3))) int complain(int exit_code, const char *format, ...);
 
+/* The same sentence, if stderr is a terminal: news, not a complaint. A progress bar goes on below it. */
+__attribute__((format(printf, 1, 2))) void notice(const char *format, ...);
+
 /* Monotonic time. */
 uint64_t clock_ns(void);
 

@@ -21,6 +21,8 @@ static json_t *result_json(const struct stream *stream, uint64_t span_ns)
     /* A name that is not UTF-8 gives NULL, and is left out. */
     json_object_set_new(root, "source", json_string(stream->source.name));
     json_object_set_new(root, "target", json_string(stream->target.name));
+    const struct client *clients[] = {stream->source.client, stream->target.client};
+    client_reconnects_json(clients, 2, root);
     if (!stream->compare)
         return root;
     json_object_set_new(root, "equal", json_boolean(!stream->different));

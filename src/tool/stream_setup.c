@@ -33,7 +33,7 @@ const struct option stream_options[] = {
      .name = "json",
      .help = "print the result as JSON",
      .target = &stream_settings.json},
-    {.kind = OPTION_GROUP, .name = "Device options", .group = client_options},
+    {.kind = OPTION_GROUP, .name = "Device options", .group = client_block_options},
     {.kind = OPTION_END},
 };
 
