@@ -39,10 +39,11 @@ struct raw_backend *raw_backend_new(void)
     backend->memory_slots = RAW_BACKEND_REGIONS;
     backend->config_bytes = 24;
     backend->hang_up_after = RAW_BACKEND_NO_LIMIT;
-    backend->listener = backend->stop = backend->socket = backend->channel = -1;
-    backend->inflight = -1;
+    backend->listener = backend->stop = backend->state.socket = backend->state.channel = -1;
+    backend->state.inflight = -1;
     for (unsigned i = 0; i < RAW_BACKEND_QUEUES; i++)
-        backend->rings[i].kick = backend->rings[i].call = backend->rings[i].err = -1;
+        backend->state.rings[i].kick = backend->state.rings[i].call = backend->state.rings[i].err =
+            -1;
     pthread_mutex_init(&backend->mutex, NULL);
     pthread_cond_init(&backend->changed, NULL);
     return backend;
@@ -56,6 +57,14 @@ void raw_backend_lock(struct raw_backend *backend)
 void raw_backend_unlock(struct raw_backend *backend)
 {
     pthread_mutex_unlock(&backend->mutex);
+}
+
+struct raw_backend_state raw_backend_look(struct raw_backend *backend)
+{
+    raw_backend_lock(backend);
+    struct raw_backend_state state = backend->state;
+    raw_backend_unlock(backend);
+    return state;
 }
 
 bool raw_backend_send_bytes(int socket, const void *bytes, size_t size, const int *fds,
@@ -102,7 +111,7 @@ bool raw_backend_reply(struct raw_backend *backend, const struct raw_message *me
 
     if (size)
         memcpy(reply.u.bytes, payload, size);
-    return raw_backend_send(backend->socket, &reply);
+    return raw_backend_send(backend->state.socket, &reply);
 }
 
 bool raw_backend_reply_number(struct raw_backend *backend, const struct raw_message *message,
@@ -174,9 +183,9 @@ bool raw_backend_receive(int socket, struct raw_message *message)
 
 static void record(struct raw_backend *backend, const struct raw_message *message)
 {
-    if (backend->logged == RAW_BACKEND_LOG)
+    if (backend->state.logged == RAW_BACKEND_LOG)
         abort();
-    struct raw_record *entry = &backend->log[backend->logged++];
+    struct raw_record *entry = &backend->log[backend->state.logged++];
     size_t size = message->size < RAW_LOGGED_BYTES ? message->size : RAW_LOGGED_BYTES;
     entry->request = message->request;
     entry->flags = message->flags;
@@ -190,11 +199,11 @@ static void record(struct raw_backend *backend, const struct raw_message *messag
 static bool serve_message(struct raw_backend *backend, struct raw_message *message)
 {
     enum raw_verdict verdict = RAW_DEFAULT;
-    const bool acks = backend->protocol_accepted & RAW_P_REPLY_ACK;
+    const bool acks = backend->state.protocol_accepted & RAW_P_REPLY_ACK;
 
-    if (backend->hang_up_after == (int)backend->received)
+    if (backend->hang_up_after == (int)backend->state.received)
         return false;
-    backend->received++;
+    backend->state.received++;
     if (backend->script)
         verdict = backend->script(backend, message);
     if (verdict == RAW_DEFAULT)
@@ -209,7 +218,7 @@ static void serve_connection(struct raw_backend *backend)
     struct raw_message message;
     bool goes_on = true;
 
-    while (goes_on && receive(backend->socket, backend->stop, &message)) {
+    while (goes_on && receive(backend->state.socket, backend->stop, &message)) {
         raw_backend_lock(backend);
         record(backend, &message);
         goes_on = serve_message(backend, &message);
@@ -226,22 +235,22 @@ static void *run(void *self)
                            {.fd = backend->stop, .events = POLLIN}};
 
     do {
-        if (backend->socket < 0 && (poll(fds, 2, -1) <= 0 || fds[1].revents))
+        if (backend->state.socket < 0 && (poll(fds, 2, -1) <= 0 || fds[1].revents))
             break;
-        int socket = backend->socket;
+        int socket = backend->state.socket;
         if (socket < 0)
             socket = accept4(backend->listener, NULL, NULL, SOCK_CLOEXEC);
         raw_backend_lock(backend);
-        backend->socket = socket;
-        backend->connections++;
-        backend->received = 0;
+        backend->state.socket = socket;
+        backend->state.connections++;
+        backend->state.received = 0;
         pthread_cond_broadcast(&backend->changed);
         raw_backend_unlock(backend);
         serve_connection(backend);
         raw_backend_lock(backend);
         raw_backend_forget(backend);
-        close(backend->socket);
-        backend->socket = -1;
+        close(backend->state.socket);
+        backend->state.socket = -1;
         pthread_cond_broadcast(&backend->changed);
         raw_backend_unlock(backend);
     } while (backend->listener >= 0 && poll(&fds[1], 1, 0) == 0);
@@ -280,8 +289,9 @@ void raw_backend_start_connecting(struct raw_backend *backend)
     struct sockaddr_un address = address_of(backend);
     const struct timespec pause = {0, 1000000};
 
-    backend->socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    for (int i = 0; connect(backend->socket, (struct sockaddr *)&address, sizeof(address)); i++) {
+    backend->state.socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    for (int i = 0; connect(backend->state.socket, (struct sockaddr *)&address, sizeof(address));
+         i++) {
         if (i == PATIENCE_MS)
             abort();
         nanosleep(&pause, NULL);
@@ -312,8 +322,8 @@ void raw_backend_free(struct raw_backend *backend)
     if (!backend)
         return;
     raw_backend_stop(backend);
-    if (backend->inflight >= 0)
-        close(backend->inflight);
+    if (backend->state.inflight >= 0)
+        close(backend->state.inflight);
     rmdir(backend->folder);
     pthread_cond_destroy(&backend->changed);
     pthread_mutex_destroy(&backend->mutex);

@@ -4,8 +4,8 @@
  * a script sees every message first, and may answer anything, nothing, or hang up. What the front end sent
  * is recorded. Numbers are the protocol's, not the library's names for them.
  *
- * Fields under "offer" are to be set before raw_backend_start; those under "state" belong to the thread and
- * are looked at after an answer of it has come, or under raw_backend_lock.
+ * The offer is to be changed before raw_backend_start, or under raw_backend_lock. What the thread knows is
+ * looked at by raw_backend_look, by scripts directly.
  */
 #ifndef RAW_BACKEND_H
 #define RAW_BACKEND_H
@@ -110,6 +110,25 @@ struct raw_backend_region {
     size_t mapped_bytes;
 };
 
+/* What it has been told. */
+struct raw_backend_state {
+    int socket;  /* -1: nobody is connected. */
+    int channel; /* Of SET_BACKEND_REQ_FD, -1. */
+    unsigned connections;
+    unsigned received; /* On this connection. */
+    unsigned logged;   /* Messages in `log`. */
+    uint64_t accepted;
+    uint64_t protocol_accepted;
+    uint64_t status;
+    unsigned resets;
+    bool owned;
+    struct raw_backend_ring rings[RAW_BACKEND_QUEUES];
+    struct raw_backend_region regions[RAW_BACKEND_REGIONS];
+    unsigned region_count;
+    int inflight; /* A memfd that GET_INFLIGHT_FD made, or that SET_INFLIGHT_FD brought; -1. */
+    unsigned inflight_gets, inflight_sets;
+};
+
 struct raw_backend;
 
 /* What becomes of a message that the script has seen. */
@@ -137,29 +156,16 @@ struct raw_backend {
     void *script_self;
     int hang_up_after; /* Close instead of looking at message number n (from 0); RAW_BACKEND_NO_LIMIT. */
 
-    /* State. */
+    struct raw_backend_state state; /* Belongs to the thread: see raw_backend_look. */
+
+    /* Its own. */
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     pthread_t thread;
     bool running;
     int listener; /* -1: it connects. */
     int stop;     /* Eventfd. */
-    int socket;   /* -1: nobody is connected. */
-    int channel;  /* Of SET_BACKEND_REQ_FD, -1. */
-    unsigned connections;
-    unsigned received; /* On this connection. */
     struct raw_record log[RAW_BACKEND_LOG];
-    unsigned logged;
-    uint64_t accepted;
-    uint64_t protocol_accepted;
-    uint64_t status;
-    unsigned resets;
-    bool owned;
-    struct raw_backend_ring rings[RAW_BACKEND_QUEUES];
-    struct raw_backend_region regions[RAW_BACKEND_REGIONS];
-    unsigned region_count;
-    int inflight; /* A memfd that GET_INFLIGHT_FD made, or that SET_INFLIGHT_FD brought; -1. */
-    unsigned inflight_gets, inflight_sets;
 };
 
 /* A back end with an offer that may be changed; nothing runs yet. */
@@ -174,6 +180,8 @@ void raw_backend_free(struct raw_backend *backend);
 
 void raw_backend_lock(struct raw_backend *backend);
 void raw_backend_unlock(struct raw_backend *backend);
+/* What it has been told by now. */
+struct raw_backend_state raw_backend_look(struct raw_backend *backend);
 
 /* How many messages of a kind came; the nth of them (from 0), or NULL. */
 unsigned raw_backend_count(struct raw_backend *backend, uint32_t request);

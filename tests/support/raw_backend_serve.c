@@ -40,9 +40,9 @@ static void unmap(struct raw_backend_region *region)
 
 static void add_region(struct raw_backend *backend, const uint64_t *words, int fd)
 {
-    struct raw_backend_region *region = &backend->regions[backend->region_count++];
+    struct raw_backend_region *region = &backend->state.regions[backend->state.region_count++];
 
-    if (backend->region_count > RAW_BACKEND_REGIONS)
+    if (backend->state.region_count > RAW_BACKEND_REGIONS)
         abort();
     *region = (struct raw_backend_region){
         .guest = words[0], .bytes = words[1], .user = words[2], .offset = words[3]};
@@ -57,9 +57,9 @@ static void add_region(struct raw_backend *backend, const uint64_t *words, int f
 
 static void drop_regions(struct raw_backend *backend)
 {
-    for (unsigned i = 0; i < backend->region_count; i++)
-        unmap(&backend->regions[i]);
-    backend->region_count = 0;
+    for (unsigned i = 0; i < backend->state.region_count; i++)
+        unmap(&backend->state.regions[i]);
+    backend->state.region_count = 0;
 }
 
 static void set_table(struct raw_backend *backend, const struct raw_message *message)
@@ -76,12 +76,12 @@ static void set_table(struct raw_backend *backend, const struct raw_message *mes
 /* The padding comes first. */
 static uint64_t remove_region(struct raw_backend *backend, const uint64_t *words)
 {
-    for (unsigned i = 0; i < backend->region_count; i++) {
-        struct raw_backend_region *region = &backend->regions[i];
+    for (unsigned i = 0; i < backend->state.region_count; i++) {
+        struct raw_backend_region *region = &backend->state.regions[i];
         if (region->guest != words[1] || region->bytes != words[2] || region->user != words[3])
             continue;
         unmap(region);
-        *region = backend->regions[--backend->region_count];
+        *region = backend->state.regions[--backend->state.region_count];
         return 0;
     }
     return 1;
@@ -91,7 +91,7 @@ static struct raw_backend_ring *ring_of(struct raw_backend *backend, uint64_t in
 {
     if ((index & 0xff) >= RAW_BACKEND_QUEUES)
         abort();
-    return &backend->rings[index & 0xff];
+    return &backend->state.rings[index & 0xff];
 }
 
 static void set_ring_fd(struct raw_backend *backend, struct raw_message *message)
@@ -159,23 +159,23 @@ static void get_inflight(struct raw_backend *backend, const struct raw_message *
     struct raw_message reply = *message;
     const uint64_t bytes = (message->u.words[2] & 0xffff) * INFLIGHT_BYTES;
 
-    replace_fd(&backend->inflight, memfd_create("record", MFD_CLOEXEC));
-    if (ftruncate(backend->inflight, (off_t)bytes))
+    replace_fd(&backend->state.inflight, memfd_create("record", MFD_CLOEXEC));
+    if (ftruncate(backend->state.inflight, (off_t)bytes))
         abort();
     reply.flags = 1u | RAW_FLAG_REPLY;
     reply.u.words[0] = bytes;
     reply.u.words[1] = 0;
-    reply.fds[0] = backend->inflight;
+    reply.fds[0] = backend->state.inflight;
     reply.fd_count = 1;
-    backend->inflight_gets++;
-    raw_backend_send(backend->socket, &reply);
+    backend->state.inflight_gets++;
+    raw_backend_send(backend->state.socket, &reply);
 }
 
 static void reset(struct raw_backend *backend)
 {
-    backend->resets++;
+    backend->state.resets++;
     for (unsigned i = 0; i < RAW_BACKEND_QUEUES; i++)
-        backend->rings[i].started = backend->rings[i].enabled = false;
+        backend->state.rings[i].started = backend->state.rings[i].enabled = false;
 }
 
 /* Requests with an answer of their own: whether it was one of them. */
@@ -191,7 +191,7 @@ static bool answer(struct raw_backend *backend, const struct raw_message *messag
     case RAW_GET_MAX_MEM_SLOTS:
         return raw_backend_reply_number(backend, message, backend->memory_slots), true;
     case RAW_GET_STATUS:
-        return raw_backend_reply_number(backend, message, backend->status), true;
+        return raw_backend_reply_number(backend, message, backend->state.status), true;
     case RAW_GET_VRING_BASE:
         return stop_ring(backend, message), true;
     case RAW_GET_CONFIG:
@@ -208,13 +208,13 @@ static uint64_t carry_out(struct raw_backend *backend, struct raw_message *messa
 {
     switch (message->request) {
     case RAW_SET_OWNER:
-        backend->owned = true;
+        backend->state.owned = true;
         return 0;
     case RAW_SET_FEATURES:
-        backend->accepted = message->u.words[0];
-        return backend->accepted & ~backend->features ? 1 : 0;
+        backend->state.accepted = message->u.words[0];
+        return backend->state.accepted & ~backend->features ? 1 : 0;
     case RAW_SET_PROTOCOL_FEATURES:
-        backend->protocol_accepted = message->u.words[0];
+        backend->state.protocol_accepted = message->u.words[0];
         return 0;
     case RAW_SET_MEM_TABLE:
         set_table(backend, message);
@@ -244,16 +244,16 @@ static uint64_t carry_out(struct raw_backend *backend, struct raw_message *messa
         set_ring_fd(backend, message);
         return 0;
     case RAW_SET_BACKEND_REQ_FD:
-        replace_fd(&backend->channel, take_fd(message));
+        replace_fd(&backend->state.channel, take_fd(message));
         return 0;
     case RAW_SET_CONFIG:
         return set_config(backend, message);
     case RAW_SET_INFLIGHT_FD:
-        replace_fd(&backend->inflight, take_fd(message));
-        backend->inflight_sets++;
+        replace_fd(&backend->state.inflight, take_fd(message));
+        backend->state.inflight_sets++;
         return 0;
     case RAW_SET_STATUS:
-        backend->status = message->u.words[0];
+        backend->state.status = message->u.words[0];
         return 0;
     case RAW_RESET_DEVICE:
         reset(backend);
@@ -268,30 +268,30 @@ void raw_backend_handle(struct raw_backend *backend, struct raw_message *message
     if (answer(backend, message))
         return;
     uint64_t outcome = carry_out(backend, message);
-    if (message->flags & RAW_FLAG_NEED_REPLY && backend->protocol_accepted & RAW_P_REPLY_ACK)
+    if (message->flags & RAW_FLAG_NEED_REPLY && backend->state.protocol_accepted & RAW_P_REPLY_ACK)
         raw_backend_reply_number(backend, message, outcome);
 }
 
 void raw_backend_forget(struct raw_backend *backend)
 {
     drop_regions(backend);
-    replace_fd(&backend->channel, -1);
+    replace_fd(&backend->state.channel, -1);
     for (unsigned i = 0; i < RAW_BACKEND_QUEUES; i++) {
-        struct raw_backend_ring *ring = &backend->rings[i];
+        struct raw_backend_ring *ring = &backend->state.rings[i];
         replace_fd(&ring->kick, -1);
         replace_fd(&ring->call, -1);
         replace_fd(&ring->err, -1);
         *ring = (struct raw_backend_ring){.kick = -1, .call = -1, .err = -1};
     }
-    backend->accepted = backend->protocol_accepted = backend->status = 0;
-    backend->owned = false;
+    backend->state.accepted = backend->state.protocol_accepted = backend->state.status = 0;
+    backend->state.owned = false;
 }
 
 static unsigned count_locked(const struct raw_backend *backend, uint32_t request)
 {
     unsigned count = 0;
 
-    for (unsigned i = 0; i < backend->logged; i++)
+    for (unsigned i = 0; i < backend->state.logged; i++)
         count += backend->log[i].request == request;
     return count;
 }
@@ -310,7 +310,7 @@ const struct raw_record *raw_backend_find(struct raw_backend *backend, uint32_t 
     const struct raw_record *found = NULL;
 
     raw_backend_lock(backend);
-    for (unsigned i = 0; i < backend->logged && !found; i++) {
+    for (unsigned i = 0; i < backend->state.logged && !found; i++) {
         if (backend->log[i].request == request && nth-- == 0)
             found = &backend->log[i];
     }
@@ -348,8 +348,8 @@ bool raw_backend_await_end(struct raw_backend *backend)
     const struct timespec until = patience();
 
     raw_backend_lock(backend);
-    while (backend->socket >= 0 && await_change(backend, &until)) {}
-    bool ended = backend->socket < 0;
+    while (backend->state.socket >= 0 && await_change(backend, &until)) {}
+    bool ended = backend->state.socket < 0;
     raw_backend_unlock(backend);
     return ended;
 }
@@ -359,8 +359,8 @@ int raw_backend_channel(struct raw_backend *backend)
     const struct timespec until = patience();
 
     raw_backend_lock(backend);
-    while (backend->channel < 0 && await_change(backend, &until)) {}
-    int channel = backend->channel;
+    while (backend->state.channel < 0 && await_change(backend, &until)) {}
+    int channel = backend->state.channel;
     raw_backend_unlock(backend);
     return channel;
 }
@@ -368,7 +368,7 @@ int raw_backend_channel(struct raw_backend *backend)
 void raw_backend_clear_log(struct raw_backend *backend)
 {
     raw_backend_lock(backend);
-    backend->logged = 0;
+    backend->state.logged = 0;
     raw_backend_unlock(backend);
 }
 
@@ -377,8 +377,8 @@ static void *find_memory(struct raw_backend *backend, uint64_t address, uint64_t
     void *found = NULL;
 
     raw_backend_lock(backend);
-    for (unsigned i = 0; i < backend->region_count && !found; i++) {
-        const struct raw_backend_region *region = &backend->regions[i];
+    for (unsigned i = 0; i < backend->state.region_count && !found; i++) {
+        const struct raw_backend_region *region = &backend->state.regions[i];
         uint64_t first = user ? region->user : region->guest;
         if (address >= first && address - first <= region->bytes &&
             bytes <= region->bytes - (address - first))

@@ -11,17 +11,34 @@
 #define DEVICE_ID  4u
 #define DATA_BYTES 4096u
 
-struct vhost_rig *vhost_rig_new(void)
+static struct vhost_rig *new_rig(void)
 {
     struct vhost_rig *rig = calloc(1, sizeof(*rig));
 
-    if (!rig || l4vio_linux_open(&rig->linux_platform, &rig->platform, NULL))
+    if (!rig)
         abort();
     rig->backend = raw_backend_new();
     rig->options.device_id = DEVICE_ID;
     rig->options.timeout_ns = VHOST_RIG_TIMEOUT_NS;
     rig->control_timeout_ns = VHOST_RIG_TIMEOUT_NS;
     l4vio_ring_features(&rig->allowed);
+    return rig;
+}
+
+struct vhost_rig *vhost_rig_new(void)
+{
+    struct vhost_rig *rig = new_rig();
+
+    if (l4vio_linux_open(&rig->linux_platform, &rig->platform, NULL))
+        abort();
+    return rig;
+}
+
+struct vhost_rig *vhost_rig_new_beside(const struct vhost_rig *other)
+{
+    struct vhost_rig *rig = new_rig();
+
+    rig->platform = other->platform;
     return rig;
 }
 
@@ -116,9 +133,9 @@ int vhost_rig_submit(struct vhost_rig *rig, unsigned queue)
 void vhost_rig_use(struct vhost_rig *rig, unsigned queue, uint16_t head, uint32_t length_bytes)
 {
     const uint64_t one = 1;
-    struct raw_backend_ring *ring = &rig->backend->rings[queue];
+    const struct raw_backend_ring ring = raw_backend_look(rig->backend).rings[queue];
     struct virtq_used *used =
-        raw_backend_user_memory(rig->backend, ring->used, 4 + 8 * (uint64_t)VHOST_RIG_QUEUE_SIZE);
+        raw_backend_user_memory(rig->backend, ring.used, 4 + 8 * (uint64_t)VHOST_RIG_QUEUE_SIZE);
 
     if (!used)
         abort();
@@ -127,7 +144,7 @@ void vhost_rig_use(struct vhost_rig *rig, unsigned queue, uint16_t head, uint32_
     __atomic_store_n(&elements[index % VHOST_RIG_QUEUE_SIZE].id, head, __ATOMIC_RELAXED);
     __atomic_store_n(&elements[index % VHOST_RIG_QUEUE_SIZE].len, length_bytes, __ATOMIC_RELAXED);
     __atomic_store_n(&used->idx, (uint16_t)(index + 1), __ATOMIC_RELEASE);
-    if (write(ring->call, &one, sizeof(one)) != sizeof(one))
+    if (write(ring.call, &one, sizeof(one)) != sizeof(one))
         abort();
 }
 

@@ -19,7 +19,7 @@
 
 struct vhost_rig {
     struct raw_backend *backend;
-    struct l4vio_linux *linux_platform;
+    struct l4vio_linux *linux_platform; /* NULL: borrowed. */
     struct l4vio_platform platform;
     struct l4vio_vhost_user_options options;
     struct l4vio_vhost_user *connection;
@@ -37,6 +37,8 @@ struct vhost_rig {
 
 /* Nothing runs yet; `backend` has its default offer. */
 struct vhost_rig *vhost_rig_new(void);
+/* The same with the platform of another one, which takes long to make: for many of them. */
+struct vhost_rig *vhost_rig_new_beside(const struct vhost_rig *other);
 /* Starts the back end and connects. 0 or the code of l4vio_vhost_user_connect. */
 int vhost_rig_connect(struct vhost_rig *rig, struct l4vio_error *error);
 /* Connects if nobody did, and the driver over it: up to DRIVER. */

@@ -136,13 +136,14 @@ static void what_it_cannot_carry_is_not_accepted(void **state)
 
     rig->backend->features |= BIT(33) | BIT(38);
     assert_int_equal(vhost_rig_bring_up(rig, 1, NULL), L4VIO_OK);
-    assert_int_equal(rig->backend->accepted & (BIT(33) | BIT(38)), 0);
+    assert_int_equal(raw_backend_look(rig->backend).accepted & (BIT(33) | BIT(38)), 0);
 }
 
 static void check_queue(struct vhost_rig *rig, unsigned queue, uint32_t position)
 {
     struct raw_backend *backend = rig->backend;
-    const struct raw_backend_ring *ring = &backend->rings[queue];
+    const struct raw_backend_ring copy = raw_backend_look(backend).rings[queue];
+    const struct raw_backend_ring *ring = &copy;
     const struct l4vio_queue *ours = &rig->queues[queue];
 
     assert_int_equal(ring->size, VHOST_RIG_QUEUE_SIZE);
@@ -211,7 +212,7 @@ static void every_answer_is_asked_for_where_there_are_any(void **state)
     bool settled = false;
 
     assert_int_equal(vhost_rig_bring_up(rig, 1, NULL), L4VIO_OK);
-    for (unsigned i = 0; i < backend->logged; i++) {
+    for (unsigned i = 0; i < raw_backend_look(backend).logged; i++) {
         const struct raw_record *entry = &backend->log[i];
         bool get = entry->request == RAW_GET_FEATURES || entry->request == RAW_GET_STATUS ||
                    entry->request == RAW_GET_PROTOCOL_FEATURES ||
@@ -233,7 +234,7 @@ static void without_answers_a_question_comes_after_what_matters(void **state)
 
     backend->protocol_features &= ~RAW_P_REPLY_ACK;
     assert_int_equal(vhost_rig_bring_up(rig, 1, NULL), L4VIO_OK);
-    for (unsigned i = 0; i < backend->logged; i++) {
+    for (unsigned i = 0; i < raw_backend_look(backend).logged; i++) {
         assert_int_equal(backend->log[i].flags, 1);
         for (unsigned k = 0; k < sizeof(matter) / sizeof(matter[0]); k++) {
             if (backend->log[i].request == matter[k])
@@ -249,7 +250,7 @@ static enum raw_verdict refuse(struct raw_backend *backend, struct raw_message *
 
 static void features_may_be_refused(void **state)
 {
-    uint32_t refused = RAW_SET_FEATURES;
+    static uint32_t refused = RAW_SET_FEATURES;
     struct vhost_rig *rig = *state;
     struct l4vio_error error = {0};
 
@@ -265,7 +266,7 @@ static void features_may_be_refused(void **state)
 static enum raw_verdict forget_features_ok(struct raw_backend *backend, struct raw_message *message)
 {
     if (message->request == RAW_GET_STATUS)
-        backend->status &= ~UINT64_C(8);
+        backend->state.status &= ~UINT64_C(8);
     return RAW_DEFAULT;
 }
 
@@ -276,7 +277,7 @@ static void the_status_is_the_back_ends_own(void **state)
 
     rig->backend->script = forget_features_ok;
     assert_int_equal(vhost_rig_drive(rig, NULL), L4VIO_OK);
-    assert_int_equal(rig->backend->status, 3);
+    assert_int_equal(raw_backend_look(rig->backend).status, 3);
     assert_int_equal(l4vio_driver_negotiate(&rig->driver, NULL), L4VIO_EINVAL);
     assert_int_equal(rig->transport.ops->get_status(rig->transport.self, &status), L4VIO_OK);
     assert_int_equal(status & 8, 0);
@@ -288,7 +289,7 @@ static void a_refused_queue_is_reported_and_the_connection_goes_on(void **state)
                                   RAW_SET_VRING_CALL,  RAW_SET_VRING_ERR,  RAW_SET_VRING_KICK,
                                   RAW_SET_VRING_ENABLE};
     for (unsigned i = 0; i < sizeof(messages) / sizeof(messages[0]); i++) {
-        struct vhost_rig *rig = i ? vhost_rig_new() : *state;
+        struct vhost_rig *rig = i ? vhost_rig_new_beside(*state) : *state;
         struct l4vio_error error = {0};
         rig->backend->script = refuse;
         rig->backend->script_self = &messages[i];
@@ -386,7 +387,7 @@ static void kicks_and_calls_arrive(void **state)
     assert_int_equal(vhost_rig_bring_up(rig, VHOST_RIG_QUEUES, NULL), L4VIO_OK);
     for (unsigned i = 0; i < VHOST_RIG_QUEUES; i++) {
         assert_int_equal(vhost_rig_submit(rig, i), L4VIO_OK);
-        struct pollfd kick = {.fd = rig->backend->rings[i].kick, .events = POLLIN};
+        struct pollfd kick = {.fd = raw_backend_look(rig->backend).rings[i].kick, .events = POLLIN};
         assert_int_equal(poll(&kick, 1, 5000), 1);
         vhost_rig_use(rig, i, 0, 7);
         assert_int_equal(
@@ -408,7 +409,8 @@ static void another_object_for_completions_is_told(void **state)
     assert_int_equal(l4vio_driver_bind_notification(&rig->driver, 1, &own, NULL), L4VIO_OK);
     assert_int_equal(raw_backend_count(rig->backend, RAW_SET_VRING_CALL), 2);
     const uint64_t one = 1;
-    assert_int_equal(write(rig->backend->rings[0].call, &one, sizeof(one)), sizeof(one));
+    assert_int_equal(write(raw_backend_look(rig->backend).rings[0].call, &one, sizeof(one)),
+                     sizeof(one));
     assert_int_equal(rig->platform.ops->notification_drain(rig->platform.self, &own), 1);
     rig->platform.ops->notification_destroy(rig->platform.self, &own);
 }

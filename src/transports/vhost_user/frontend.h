@@ -20,7 +20,7 @@ struct l4vio_frontend_ring {
     struct l4vio_notification kick; /* By which the back end is notified; made when it is wanted. */
     uint16_t size;                  /* Entries. */
     uint16_t call_index;            /* Notification index of its completions. */
-    bool known;                     /* Was set up on this connection. */
+    bool known;                     /* Was set up on this connection, since the last reset. */
     bool started;                   /* Set up, and to be stopped before its memory is ours again. */
 };
 

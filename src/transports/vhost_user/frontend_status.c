@@ -105,6 +105,8 @@ static int reset(struct l4vio_vhost_user *frontend, uint64_t deadline_ns, struct
     /* What a back end that is gone has left of requests is for its successor. */
     if (frontend->touched)
         l4vio_frontend_drop_inflight(frontend);
+    for (uint32_t i = 0; i < frontend->info.queue_count; i++)
+        frontend->rings[i].known = false;
     memset(&frontend->accepted, 0, sizeof(frontend->accepted));
     frontend->touched = false;
     atomic_store(&frontend->status, 0);
