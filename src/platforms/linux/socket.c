@@ -2,11 +2,18 @@
 #include "platforms/linux/socket.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <l4vio/error.h>
+
+#include "platforms/linux/linux.h"
+
+/* Between two tries that nothing tells the right time for. */
+#define RETRY_NS 1000000
 
 int l4vio_socket_send(int socket, const void *bytes, size_t size, const int *fds, unsigned count)
 {
@@ -39,6 +46,19 @@ int l4vio_socket_send(int socket, const void *bytes, size_t size, const int *fds
             return L4VIO_EAGAIN;
         return L4VIO_EPIPE;
     }
+}
+
+bool l4vio_socket_await_room(int socket, uint64_t deadline_ns)
+{
+    struct pollfd poll_fd = {.fd = socket, .events = POLLOUT};
+    const struct timespec pause = {0, RETRY_NS};
+    struct timespec storage;
+
+    if (ppoll(&poll_fd, 1, l4vio_linux_timeout(deadline_ns, &storage), NULL) == 0 ||
+        l4vio_linux_deadline(0) >= deadline_ns)
+        return false;
+    nanosleep(&pause, NULL);
+    return true;
 }
 
 /*

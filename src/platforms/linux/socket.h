@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bytes with descriptors over Unix sockets, for every protocol here. Nothing waits, no descriptor that
- * nobody took stays open, and no peer can make closing one wait.
+ * Bytes with descriptors over Unix sockets, for every protocol here. Nothing waits without a deadline, no
+ * descriptor that nobody took stays open, and no peer can make closing one wait.
  */
 #ifndef L4VIO_PLATFORMS_LINUX_SOCKET_H
 #define L4VIO_PLATFORMS_LINUX_SOCKET_H
@@ -29,6 +29,12 @@ struct l4vio_socket_fds {
  * 0, L4VIO_EAGAIN the socket is full, or L4VIO_EPIPE.
  */
 int l4vio_socket_send(int socket, const void *bytes, size_t size, const int *fds, unsigned count);
+
+/*
+ * After L4VIO_EAGAIN: waits until another try to send may go better; false: the deadline has passed. That the
+ * socket has room is not enough, since descriptors on their way count, too, and for them nothing tells.
+ */
+bool l4vio_socket_await_room(int socket, uint64_t deadline_ns);
 
 /*
  * Receives at most `size` bytes and adds descriptors to those that are there already. `cut`, if not NULL,

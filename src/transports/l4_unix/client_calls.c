@@ -32,16 +32,19 @@ static int give_up(struct l4vio_l4_client *client, int code, const char *text,
     return l4vio_fail(error, code, text, 0);
 }
 
-static int wait_socket(const struct l4vio_l4_client *client, short events, uint64_t deadline_ns,
+static int too_late(struct l4vio_error *error)
+{
+    return l4vio_fail(error, L4VIO_ETIMEDOUT, "the server does not answer", 0);
+}
+
+static int wait_socket(const struct l4vio_l4_client *client, uint64_t deadline_ns,
                        struct l4vio_error *error)
 {
-    struct pollfd poll_fd = {.fd = client->socket, .events = events};
+    struct pollfd poll_fd = {.fd = client->socket, .events = POLLIN};
     struct timespec storage;
     int ready = ppoll(&poll_fd, 1, l4vio_linux_timeout(deadline_ns, &storage), NULL);
 
-    if (ready == 0)
-        return l4vio_fail(error, L4VIO_ETIMEDOUT, "the server does not answer", 0);
-    return L4VIO_OK;
+    return ready == 0 ? too_late(error) : L4VIO_OK;
 }
 
 /* Receives the next answer that is due; its sequence says whose it is. */
@@ -51,7 +54,7 @@ static int receive_reply(struct l4vio_l4_client *client, struct l4vio_unix_packe
     int result;
 
     while ((result = l4vio_unix_receive(client->socket, packet)) == L4VIO_EAGAIN) {
-        result = wait_socket(client, POLLIN, deadline_ns, error);
+        result = wait_socket(client, deadline_ns, error);
         if (result < 0)
             return result;
     }
@@ -90,9 +93,8 @@ static int send_call(struct l4vio_l4_client *client, const struct exchange *exch
 
     while ((result = l4vio_unix_send(client->socket, &exchange->call, sizeof(exchange->call),
                                      exchange->fd)) == L4VIO_EAGAIN) {
-        result = wait_socket(client, POLLOUT, deadline_ns, error);
-        if (result < 0)
-            return result;
+        if (!l4vio_socket_await_room(client->socket, deadline_ns))
+            return too_late(error);
     }
     if (result < 0)
         return give_up(client, L4VIO_EPIPE, "the server is gone", error);

@@ -45,17 +45,20 @@ int l4vio_frontend_give_up(struct l4vio_vhost_user *frontend, int code, const ch
 }
 
 /* The stream has no sequence numbers: an answer that comes too late would be taken for another one's. */
-static int wait_socket(struct l4vio_vhost_user *frontend, short events, uint32_t request,
-                       uint64_t deadline_ns, struct l4vio_error *error)
+static int too_late(struct l4vio_vhost_user *frontend, uint32_t request, struct l4vio_error *error)
 {
-    struct pollfd poll_fd = {.fd = atomic_load(&frontend->socket), .events = events};
+    return l4vio_frontend_give_up(frontend, L4VIO_ETIMEDOUT, "the back end does not answer",
+                                  request, error);
+}
+
+static int wait_socket(struct l4vio_vhost_user *frontend, uint32_t request, uint64_t deadline_ns,
+                       struct l4vio_error *error)
+{
+    struct pollfd poll_fd = {.fd = atomic_load(&frontend->socket), .events = POLLIN};
     struct timespec storage;
     int ready = ppoll(&poll_fd, 1, l4vio_linux_timeout(deadline_ns, &storage), NULL);
 
-    if (ready == 0)
-        return l4vio_frontend_give_up(frontend, L4VIO_ETIMEDOUT, "the back end does not answer",
-                                      request, error);
-    return L4VIO_OK;
+    return ready == 0 ? too_late(frontend, request, error) : L4VIO_OK;
 }
 
 static int gone(struct l4vio_vhost_user *frontend, uint32_t request, struct l4vio_error *error)
@@ -72,9 +75,8 @@ static int send_request(struct l4vio_vhost_user *frontend,
     int result;
 
     while ((result = l4vio_vhost_send(atomic_load(&frontend->socket), message)) == L4VIO_EAGAIN) {
-        result = wait_socket(frontend, POLLOUT, request, deadline_ns, error);
-        if (result < 0)
-            return result;
+        if (!l4vio_socket_await_room(atomic_load(&frontend->socket), deadline_ns))
+            return too_late(frontend, request, error);
     }
     return result < 0 ? gone(frontend, request, error) : L4VIO_OK;
 }
@@ -86,7 +88,7 @@ static int receive_reply(struct l4vio_vhost_user *frontend, uint32_t request, ui
 
     while ((result = l4vio_vhost_receive(atomic_load(&frontend->socket), &frontend->reader)) ==
            L4VIO_EAGAIN) {
-        result = wait_socket(frontend, POLLIN, request, deadline_ns, error);
+        result = wait_socket(frontend, request, deadline_ns, error);
         if (result < 0)
             return result;
     }

@@ -3,9 +3,8 @@
  * The back end's record of requests in flight: memory that it makes, that we keep while it may be gone, and
  * hand to its successor. We look into none of it.
  */
-#include <linux/magic.h>
+#include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "transports/vhost_user/frontend.h"
@@ -25,15 +24,15 @@ void l4vio_frontend_drop_inflight(struct l4vio_vhost_user *frontend)
     *inflight = (struct l4vio_frontend_inflight){.fd = -1};
 }
 
-/* What is handed on has to be what it claims to be: memory, and as much as it says. */
+/*
+ * What is handed on has to be what it claims to be: memory, and as much as it says. Only files in memory have
+ * seals, and only of them it is sure that fstat does not wait for somebody, who may be the back end.
+ */
 static bool is_memory(int fd, const struct vhost_user_inflight *wire)
 {
     struct stat status;
-    struct statfs file_system;
 
-    if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) || fstatfs(fd, &file_system) < 0)
-        return false;
-    if (file_system.f_type != TMPFS_MAGIC && file_system.f_type != HUGETLBFS_MAGIC)
+    if (fcntl(fd, F_GET_SEALS) < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
         return false;
     uint64_t size = (uint64_t)status.st_size;
     return wire->mmap_size != 0 && wire->mmap_offset <= size &&
