@@ -18,7 +18,7 @@
 #include "usage.h"
 #include "vhost_rig.h"
 
-#define SHORT_NS UINT64_C(20000000)
+#define SHORT_NS UINT64_C(50000000)
 /* A call of the driver is a handful of messages, and after the first silence there are no more. */
 #define LONG_NS UINT64_C(2000000000)
 
@@ -57,7 +57,7 @@ static int life(struct vhost_rig *rig)
     return result;
 }
 
-/* Whether that message came at all. */
+/* Whether there was an end before everything was done. A machine that is busy makes one, too. */
 static bool silent_at(unsigned at, bool trickle, uint64_t protocol_features)
 {
     struct vhost_rig *rig = vhost_rig_new();
@@ -74,13 +74,12 @@ static bool silent_at(unsigned at, bool trickle, uint64_t protocol_features)
     raw_backend_lock(rig->backend);
     bool reached = end.reached;
     raw_backend_unlock(rig->backend);
-    if (reached) {
+    if (reached || result)
         assert_int_equal(result, L4VIO_ETIMEDOUT);
-        if (rig->connection)
-            assert_int_equal(rig->transport.ops->peer_alive(rig->transport.self), L4VIO_EPIPE);
-    }
+    if (result && rig->connection)
+        assert_int_equal(rig->transport.ops->peer_alive(rig->transport.self), L4VIO_EPIPE);
     vhost_rig_free(rig);
-    return reached;
+    return result != L4VIO_OK;
 }
 
 static void silence_at_every_message_is_bounded(void **state)
