@@ -165,7 +165,7 @@ static enum raw_verdict give_bad_record(struct raw_backend *backend, struct raw_
     reply.u.words[1] = offset;
     reply.fds[0] = fd;
     reply.fd_count = 1;
-    raw_backend_send(backend->socket, &reply);
+    raw_backend_send(backend->state.socket, &reply);
     close(fd);
     return RAW_DONE;
 }
@@ -202,7 +202,7 @@ static enum raw_verdict record_of_other_size(struct raw_backend *backend,
     reply.u.words[2] = backend->script_self ? UINT64_MAX : 0; /* Queues, their size. */
     reply.fds[0] = fd;
     reply.fd_count = 1;
-    raw_backend_send(backend->socket, &reply);
+    raw_backend_send(backend->state.socket, &reply);
     close(fd);
     return RAW_DONE;
 }
@@ -228,7 +228,7 @@ static void a_record_that_is_cut_short_does_us_no_harm(void **state)
     (void)state;
     rig->backend->protocol_features = RAW_P_ALL;
     assert_int_equal(vhost_rig_bring_up(rig, 1, NULL), L4VIO_OK);
-    assert_int_equal(ftruncate(rig->backend->inflight, 0), 0);
+    assert_int_equal(ftruncate(rig->backend->state.inflight, 0), 0);
     assert_int_equal(vhost_rig_submit(rig, 0), L4VIO_OK);
     vhost_rig_use(rig, 0, 0, 1);
     assert_int_equal(l4vio_driver_wait_used(&rig->driver, &rig->queues[0], vhost_rig_deadline(rig)),
@@ -267,7 +267,7 @@ static void check_broken_and_usable_again(struct vhost_rig *rig)
     assert_int_equal(l4vio_driver_wait_used(&rig->driver, &rig->queues[0], vhost_rig_deadline(rig)),
                      L4VIO_OK);
     assert_int_equal(l4vio_queue_get_used(&rig->queues[0], &completion, 1), 1);
-    assert_int_equal(rig->backend->connections, 1);
+    assert_int_equal(rig->backend->state.connections, 1);
     vhost_rig_free(rig);
 }
 

@@ -97,10 +97,10 @@ static void tell_lie(const struct raw_backend *backend, const struct raw_message
         reply.fd_count = attach(&reply, RAW_MESSAGE_FDS);
     if (lie == TOO_LONG_TO_READ) {
         const uint32_t header[3] = {reply.request, reply.flags, UINT32_MAX};
-        raw_backend_send_bytes(backend->socket, header, sizeof(header), NULL, 0);
+        raw_backend_send_bytes(backend->state.socket, header, sizeof(header), NULL, 0);
         return;
     }
-    raw_backend_send(backend->socket, &reply);
+    raw_backend_send(backend->state.socket, &reply);
 }
 
 static enum raw_verdict lie_once(struct raw_backend *backend, struct raw_message *message)
@@ -236,7 +236,7 @@ static enum raw_verdict answer_twice(struct raw_backend *backend, struct raw_mes
     reply.size = answer_bytes(message);
     memset(&reply.u, 0, sizeof(reply.u));
     reply.fd_count = 0;
-    raw_backend_send(backend->socket, &reply);
+    raw_backend_send(backend->state.socket, &reply);
     return RAW_DEFAULT;
 }
 
@@ -266,11 +266,11 @@ static enum raw_verdict say_something_first(struct raw_backend *backend,
     unsigned char bytes[20];
 
     (void)message;
-    if (backend->received > 1)
+    if (backend->state.received > 1)
         return RAW_DEFAULT;
     memcpy(bytes, header, sizeof(header));
     memcpy(bytes + sizeof(header), &number, sizeof(number));
-    raw_backend_send_bytes(backend->socket, bytes, sizeof(bytes), NULL, 0);
+    raw_backend_send_bytes(backend->state.socket, bytes, sizeof(bytes), NULL, 0);
     return RAW_DEFAULT;
 }
 

@@ -74,14 +74,14 @@ static void every_feature_there_is(void **state)
     rig->allowed = none;
     assert_int_equal(vhost_rig_bring_up(rig, 1, NULL), L4VIO_OK);
     assert_false(l4vio_features_has(&rig->driver.identity.offered, 30));
-    assert_int_equal(rig->backend->accepted & ~(UINT64_C(1) << 32 | UINT64_C(1) << 30), 0);
-    assert_int_equal(rig->backend->protocol_accepted & ~RAW_P_ALL, 0);
+    assert_int_equal(rig->backend->state.accepted & ~(UINT64_C(1) << 32 | UINT64_C(1) << 30), 0);
+    assert_int_equal(rig->backend->state.protocol_accepted & ~RAW_P_ALL, 0);
     vhost_rig_free(rig);
 }
 
 static enum raw_verdict change_features(struct raw_backend *backend, struct raw_message *message)
 {
-    if (message->request == RAW_GET_FEATURES && backend->received > 1)
+    if (message->request == RAW_GET_FEATURES && backend->state.received > 1)
         backend->features = 0;
     return RAW_DEFAULT;
 }

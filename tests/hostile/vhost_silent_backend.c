@@ -38,10 +38,10 @@ static enum raw_verdict fall_silent(struct raw_backend *backend, struct raw_mess
     struct end *end = backend->script_self;
     const uint32_t header[3] = {message->request, 1u | RAW_FLAG_REPLY, 8};
 
-    if (backend->received < end->at)
+    if (backend->state.received < end->at)
         return RAW_DEFAULT;
-    if (backend->received == end->at && end->trickle)
-        raw_backend_send_bytes(backend->socket, header, sizeof(header), NULL, 0);
+    if (backend->state.received == end->at && end->trickle)
+        raw_backend_send_bytes(backend->state.socket, header, sizeof(header), NULL, 0);
     end->reached = true;
     return RAW_SILENT;
 }
@@ -188,7 +188,7 @@ static void calls_about_nothing(void **state)
     assert_int_equal(vhost_rig_bring_up(rig, 1, NULL), L4VIO_OK);
     assert_int_equal(vhost_rig_submit(rig, 0), L4VIO_OK);
     for (int i = 0; i < 3; i++) {
-        (void)!write(rig->backend->rings[0].call, &many, sizeof(many));
+        (void)!write(rig->backend->state.rings[0].call, &many, sizeof(many));
         assert_int_equal(
             l4vio_driver_wait_used(&rig->driver, &rig->queues[0], now_ns(rig) + SHORT_NS),
             L4VIO_ETIMEDOUT);
@@ -204,7 +204,7 @@ static void a_kick_that_is_full(void **state)
 
     (void)state;
     assert_int_equal(vhost_rig_bring_up(rig, 1, NULL), L4VIO_OK);
-    assert_int_equal(write(rig->backend->rings[0].kick, &many, sizeof(many)), sizeof(many));
+    assert_int_equal(write(rig->backend->state.rings[0].kick, &many, sizeof(many)), sizeof(many));
     for (int i = 0; i < 8; i++)
         assert_int_equal(vhost_rig_submit(rig, 0), L4VIO_OK);
     vhost_rig_free(rig);
@@ -219,7 +219,7 @@ static void an_error_descriptor_that_is_full(void **state)
     (void)state;
     assert_int_equal(vhost_rig_bring_up(rig, 1, NULL), L4VIO_OK);
     assert_int_equal(vhost_rig_submit(rig, 0), L4VIO_OK);
-    assert_int_equal(write(rig->backend->rings[0].err, &many, sizeof(many)), sizeof(many));
+    assert_int_equal(write(rig->backend->state.rings[0].err, &many, sizeof(many)), sizeof(many));
     assert_int_equal(l4vio_driver_wait_used(&rig->driver, &rig->queues[0], vhost_rig_deadline(rig)),
                      L4VIO_EIO);
     assert_int_equal(l4vio_driver_reset(&rig->driver, NULL), L4VIO_OK);
