@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* vhost-user as a transport: the operations, and those of them that need no message. */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "platforms/linux/linux.h"
 #include "transports/vhost_user/frontend.h"
 
 /* No back end says how large its queues may be; QEMU's go up to here. */
@@ -74,8 +79,14 @@ static int bind_notification(void *self, uint32_t index,
 
     if (index > frontend->info.queue_count)
         return l4vio_fail(error, L4VIO_ERANGE, "the device has no such notification index", index);
+    int fd = fcntl((int)notification->handle, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return l4vio_fail(error, l4vio_linux_code(errno), "a descriptor cannot be duplicated",
+                          (uint64_t)errno);
     pthread_mutex_lock(&frontend->lock);
-    frontend->bound[index] = notification->handle;
+    if (frontend->bound[index] >= 0)
+        close(frontend->bound[index]);
+    frontend->bound[index] = fd;
     pthread_mutex_unlock(&frontend->lock);
     for (uint32_t i = 0; i < frontend->info.queue_count && result == L4VIO_OK; i++) {
         if (frontend->rings[i].started && frontend->rings[i].call_index == index)

@@ -66,9 +66,9 @@ struct l4vio_vhost_user {
     struct l4vio_frontend_region regions[VHOST_USER_REGIONS_MAX];
     uint64_t region_count;
 
-    /* What wakes the driver: objects of its own. */
-    pthread_mutex_t lock; /* Guards this and `needs_reset`, because a thread of ours uses them. */
-    intptr_t bound[L4VIO_FRONTEND_INDEXES];
+    /* What wakes the driver: duplicates, for a thread of ours may trigger what the driver just closes. */
+    pthread_mutex_t lock; /* Guards this and `needs_reset`. */
+    int bound[L4VIO_FRONTEND_INDEXES];
     uint16_t config_index;
     uint32_t resets; /* How often the device was reset. */
 

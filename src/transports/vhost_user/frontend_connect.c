@@ -60,8 +60,11 @@ static void forget_device(struct l4vio_vhost_user *frontend)
     l4vio_frontend_forget_memory(frontend);
     l4vio_vhost_reader_drop(&frontend->reader);
     memset(&frontend->accepted, 0, sizeof(frontend->accepted));
-    for (unsigned i = 0; i < L4VIO_FRONTEND_INDEXES; i++)
-        frontend->bound[i] = L4VIO_NO_HANDLE;
+    for (unsigned i = 0; i < L4VIO_FRONTEND_INDEXES; i++) {
+        if (frontend->bound[i] >= 0)
+            close(frontend->bound[i]);
+        frontend->bound[i] = -1;
+    }
     frontend->config_index = 0;
     frontend->touched = false;
     frontend->inflight.told = false;
@@ -142,6 +145,8 @@ int l4vio_vhost_user_connect(const char *path, const struct l4vio_platform *plat
     pthread_mutex_init(&frontend->lock, NULL);
     for (unsigned i = 0; i < L4VIO_VHOST_USER_QUEUES_MAX; i++)
         frontend->rings[i].kick.handle = L4VIO_NO_HANDLE;
+    for (unsigned i = 0; i < L4VIO_FRONTEND_INDEXES; i++)
+        frontend->bound[i] = -1;
     forget_device(frontend);
     int result = open_frontend(frontend, path, error);
     if (result < 0) {
