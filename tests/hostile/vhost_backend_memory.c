@@ -228,7 +228,7 @@ static void a_record_that_is_cut_short_does_us_no_harm(void **state)
     (void)state;
     rig->backend->protocol_features = RAW_P_ALL;
     assert_int_equal(vhost_rig_bring_up(rig, 1, NULL), L4VIO_OK);
-    assert_int_equal(ftruncate(rig->backend->state.inflight, 0), 0);
+    assert_int_equal(ftruncate(raw_backend_look(rig->backend).inflight, 0), 0);
     assert_int_equal(vhost_rig_submit(rig, 0), L4VIO_OK);
     vhost_rig_use(rig, 0, 0, 1);
     assert_int_equal(l4vio_driver_wait_used(&rig->driver, &rig->queues[0], vhost_rig_deadline(rig)),
@@ -267,7 +267,7 @@ static void check_broken_and_usable_again(struct vhost_rig *rig)
     assert_int_equal(l4vio_driver_wait_used(&rig->driver, &rig->queues[0], vhost_rig_deadline(rig)),
                      L4VIO_OK);
     assert_int_equal(l4vio_queue_get_used(&rig->queues[0], &completion, 1), 1);
-    assert_int_equal(rig->backend->state.connections, 1);
+    assert_int_equal(raw_backend_look(rig->backend).connections, 1);
     vhost_rig_free(rig);
 }
 

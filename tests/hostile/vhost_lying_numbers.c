@@ -74,8 +74,9 @@ static void every_feature_there_is(void **state)
     rig->allowed = none;
     assert_int_equal(vhost_rig_bring_up(rig, 1, NULL), L4VIO_OK);
     assert_false(l4vio_features_has(&rig->driver.identity.offered, 30));
-    assert_int_equal(rig->backend->state.accepted & ~(UINT64_C(1) << 32 | UINT64_C(1) << 30), 0);
-    assert_int_equal(rig->backend->state.protocol_accepted & ~RAW_P_ALL, 0);
+    assert_int_equal(
+        raw_backend_look(rig->backend).accepted & ~(UINT64_C(1) << 32 | UINT64_C(1) << 30), 0);
+    assert_int_equal(raw_backend_look(rig->backend).protocol_accepted & ~RAW_P_ALL, 0);
     vhost_rig_free(rig);
 }
 

@@ -188,7 +188,7 @@ static void calls_about_nothing(void **state)
     assert_int_equal(vhost_rig_bring_up(rig, 1, NULL), L4VIO_OK);
     assert_int_equal(vhost_rig_submit(rig, 0), L4VIO_OK);
     for (int i = 0; i < 3; i++) {
-        (void)!write(rig->backend->state.rings[0].call, &many, sizeof(many));
+        (void)!write(raw_backend_look(rig->backend).rings[0].call, &many, sizeof(many));
         assert_int_equal(
             l4vio_driver_wait_used(&rig->driver, &rig->queues[0], now_ns(rig) + SHORT_NS),
             L4VIO_ETIMEDOUT);
@@ -204,7 +204,8 @@ static void a_kick_that_is_full(void **state)
 
     (void)state;
     assert_int_equal(vhost_rig_bring_up(rig, 1, NULL), L4VIO_OK);
-    assert_int_equal(write(rig->backend->state.rings[0].kick, &many, sizeof(many)), sizeof(many));
+    assert_int_equal(write(raw_backend_look(rig->backend).rings[0].kick, &many, sizeof(many)),
+                     sizeof(many));
     for (int i = 0; i < 8; i++)
         assert_int_equal(vhost_rig_submit(rig, 0), L4VIO_OK);
     vhost_rig_free(rig);
@@ -219,7 +220,8 @@ static void an_error_descriptor_that_is_full(void **state)
     (void)state;
     assert_int_equal(vhost_rig_bring_up(rig, 1, NULL), L4VIO_OK);
     assert_int_equal(vhost_rig_submit(rig, 0), L4VIO_OK);
-    assert_int_equal(write(rig->backend->state.rings[0].err, &many, sizeof(many)), sizeof(many));
+    assert_int_equal(write(raw_backend_look(rig->backend).rings[0].err, &many, sizeof(many)),
+                     sizeof(many));
     assert_int_equal(l4vio_driver_wait_used(&rig->driver, &rig->queues[0], vhost_rig_deadline(rig)),
                      L4VIO_EIO);
     assert_int_equal(l4vio_driver_reset(&rig->driver, NULL), L4VIO_OK);
