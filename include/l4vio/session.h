@@ -38,7 +38,11 @@ struct l4vio_session_options {
     uint16_t queue_count; /**< Queues wanted; 0: 1. Fewer if the device has fewer. */
     uint16_t queue_size;  /**< Entries wanted; 0: 128. Fewer if the device allows fewer. */
     uint64_t timeout_ns;  /**< For connecting and for each control call; 0: 5 s. */
-    uint64_t spin_ns;     /**< Time to look at a ring before sleeping; see spin.h. */
+    /**
+     * Time to look at a ring before sleeping; see spin.h. 0 with L4VIO_SPIN_AUTO: 100 us at most, with
+     * vhost-user 300.
+     */
+    uint64_t spin_ns;
     enum l4vio_spin_mode spin_mode; /**< How to use it; 0 and 0: sleep at once. */
     struct l4vio_features refused;  /**< Features not to accept. */
     /**

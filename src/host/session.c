@@ -44,6 +44,20 @@ static int session_connect(const char *uri, const struct l4vio_session_options *
     return 0;
 }
 
+/*
+ * QEMU's devices take in all requests that they find before they answer the first: the first answer to a
+ * batch takes as long as the batch, and who falls asleep meanwhile finds a device that sleeps as well.
+ */
+#define VHOST_USER_SPIN_MAX_NS (UINT64_C(3) * L4VIO_SPIN_MAX_NS)
+
+static uint64_t spin_ns(const struct l4vio_session *session)
+{
+    const struct l4vio_session_options *options = &session->options;
+    if (session->vhost_user && options->spin_mode == L4VIO_SPIN_AUTO && !options->spin_ns)
+        return VHOST_USER_SPIN_MAX_NS;
+    return options->spin_ns;
+}
+
 static void fill_driver_config(const struct l4vio_session *session,
                                struct l4vio_driver_config *config)
 {
@@ -52,7 +66,7 @@ static void fill_driver_config(const struct l4vio_session *session,
     config->refused = session->options.refused;
     config->required = session->options.required;
     config->control_timeout_ns = session->options.timeout_ns;
-    config->spin_ns = session->options.spin_ns;
+    config->spin_ns = spin_ns(session);
     config->spin_mode = session->options.spin_mode;
     config->trace = session->options.trace;
 }
