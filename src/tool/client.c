@@ -77,6 +77,10 @@ const struct option client_block_options[] = {
      .argument = "SECONDS",
      .help = "when the device goes away, wait so long for its return, and go on",
      .target = &client_settings.reconnect_ns},
+    {.kind = OPTION_FLAG,
+     .name = "write-through",
+     .help = "tell the device to keep nothing that was written in a cache",
+     .target = &client_settings.write_through},
     {.kind = OPTION_GROUP, .group = client_options},
     {.kind = OPTION_END},
 };
@@ -191,6 +195,23 @@ int client_open_failed(const char *uri, int code, const struct l4vio_error *erro
     }
 }
 
+/* --write-through: what has been written is durable, so no device that dies takes it with it. */
+static int write_through(struct client *client)
+{
+    const struct l4vio_block_info *info = &client->block->info;
+    struct l4vio_error error = {0};
+    if (!client_settings.write_through || !info->flush || info->read_only)
+        return TOOL_OK; /* Without FLUSH there is no cache. */
+    if (!info->config_wce)
+        return complain(TOOL_FAILED, "%s has no CONFIG_WCE, so nobody can tell it to write through",
+                        client->uri);
+    int result = l4vio_block_set_writeback(client->block, false, &error);
+    if (result == 0)
+        return TOOL_OK;
+    return complain(TOOL_FAILED, "cannot tell %s to write through: %s", client->uri,
+                    error.text ? error.text : l4vio_error_name(result));
+}
+
 int client_open(struct client *client, const char *uri)
 {
     if (!client_settings.timeout_ns)
@@ -209,7 +230,10 @@ int client_open(struct client *client, const char *uri)
         client_close(client);
         return client_open_failed(uri, result, &error);
     }
-    return TOOL_OK;
+    result = write_through(client);
+    if (result != TOOL_OK)
+        client_close(client);
+    return result;
 }
 
 void client_close(struct client *client)

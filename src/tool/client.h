@@ -43,6 +43,7 @@ struct client_settings {
     uint64_t queues;
     uint64_t queue_size;
     uint64_t timeout_ns;
+    bool write_through;
     uint64_t reconnect_ns; /* 0: a device that is gone is gone. */
     struct poll_choice poll;
     struct feature_choice features;
