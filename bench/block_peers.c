@@ -15,13 +15,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "support/block_rig.h"
+#include "support/block_load.h"
 #include "support/machine.h"
 #include "support/peers.h"
 #include "support/report.h"
 #include "support/ring_pair.h"
 
-enum { depth_max = 128, loads = 4, queue_size = 512 };
+enum { loads = 4 };
 
 /* Of the image; --brief takes less. */
 static uint32_t store_bytes = 256 << 20;
@@ -69,84 +69,26 @@ struct bench {
 
 static struct bench bench;
 
-/* --- l4 --- */
-
-struct l4_run {
-    struct rig rig;
-    const struct peer_load *load;
-    struct rig_read reads[depth_max];
-    struct rig_read *ready[depth_max];
-    unsigned ready_count;
-    uint32_t next; /* Random state, or the next block. */
-};
-
-static void on_done(struct l4vio_block_request *request, void *context)
-{
-    struct l4_run *run = context;
-    struct l4vio_error error = {0, "request failed", 0};
-    rig_check(request->result, "read", &error);
-    run->ready[run->ready_count++] = (struct rig_read *)(void *)request;
-}
-
-static uint64_t next_sector(struct l4_run *run)
-{
-    uint32_t blocks = store_bytes / run->load->block_bytes;
-    uint32_t block = run->load->sequential ? run->next++ % blocks : rig_random(&run->next, blocks);
-    return (uint64_t)block * (run->load->block_bytes / 512);
-}
-
-/* Adds what is ready in one batch, and takes what is done. */
-static uint64_t turn(void *context)
-{
-    struct l4_run *run = context;
-    struct l4vio_error error = {0, "", 0};
-    unsigned added = run->ready_count;
-    while (run->ready_count) {
-        struct l4vio_block_request *request = &run->ready[--run->ready_count]->request;
-        request->sector = next_sector(run);
-        rig_check(l4vio_block_add(run->rig.block, 0, request, &error), "add", &error);
-    }
-    if (added)
-        rig_check(l4vio_block_kick(run->rig.block, 0), "kick", &error);
-    rig_check(l4vio_session_wait(&run->rig.session, 1, L4VIO_FOREVER), "wait", &error);
-    int done = l4vio_block_poll(run->rig.block, 0, depth_max);
-    rig_check(done, "poll", &error);
-    return (uint64_t)done;
-}
-
 static double l4_per_s(enum who who, const struct peer_load *load)
 {
-    static struct l4_run run;
-    memset(&run, 0, sizeof(run));
-    run.load = load;
+    struct rig rig = {.folder = ""};
     struct rig_config config = {
         .file = who == l4_mapped || who == l4_file ? bench.image : NULL,
         .engine = who == l4_mapped ? L4VIO_FILE_ENGINE_MAP : L4VIO_FILE_ENGINE_AUTO,
         .size_bytes = store_bytes,
-        .region_bytes = rig_read_bytes(load->depth, load->block_bytes),
+        .region_bytes = load_region_bytes(load),
         .spin_mode = L4VIO_SPIN_AUTO,
         .server_cpu = bench.options.cpus[1],
         .client_cpu = bench.options.cpus[0],
-        .queue_size = queue_size,
+        .queue_size = load_queue_size,
     };
     if (who == l4_packed)
         ring_features_parse(packed_in_order, &config.features);
-    rig_start(&run.rig, &config);
-    for (unsigned i = 0; i < load->depth; i++) {
-        rig_read_init(&run.rig, &run.reads[i], i, load->depth, load->block_bytes);
-        run.reads[i].request.done = on_done;
-        run.reads[i].request.context = &run;
-        run.ready[run.ready_count++] = &run.reads[i];
-    }
-    ns_per_unit(turn, &run, bench.options.seconds / 5);
-    double ns = ns_per_unit(turn, &run, bench.options.seconds);
-    rig_check(l4vio_block_drain(run.rig.block, 0, L4VIO_FOREVER), "drain",
-              &(struct l4vio_error){0, "", 0});
-    rig_stop(&run.rig);
-    return 1e9 / ns;
+    rig_start(&rig, &config);
+    double per_s = load_per_s(&rig, load, store_bytes, bench.options.seconds);
+    rig_stop(&rig);
+    return per_s;
 }
-
-/* --- the others --- */
 
 static double memcpy_per_s(const struct peer_load *load)
 {
@@ -229,8 +171,6 @@ static void measure(enum who who, unsigned load)
         miss(who, "fio failed with it");
 }
 
-/* --- files, servers, and their end --- */
-
 static void remove_files(void)
 {
     unlink(bench.image);
@@ -285,7 +225,7 @@ static void start_nbd(enum who who, const char *aio)
 /* The rings may lack a feature. */
 static void probe_packed(void)
 {
-    struct ring_shape shape = {.size = queue_size, .batch = 1, .buffers = 1};
+    struct ring_shape shape = {.size = load_queue_size, .batch = 1, .buffers = 1};
     struct l4vio_error error = {0, "", 0};
     struct ring_pair *pair;
     ring_features_parse(packed_in_order, &shape.features);

@@ -50,9 +50,6 @@ static _Noreturn void serve(const struct rig *rig, const struct rig_config *conf
 
 void rig_start(struct rig *rig, const struct rig_config *config)
 {
-    struct l4vio_error error = {0, "", 0};
-    struct l4vio_session_options options = {.spin_mode = config->spin_mode,
-                                            .queue_size = config->queue_size};
     int ready[2];
     char byte;
     char uri[64];
@@ -66,11 +63,19 @@ void rig_start(struct rig *rig, const struct rig_config *config)
     rig->server = spawn();
     if (rig->server == 0)
         serve(rig, config, ready[1]);
-    pin_to_cpu(config->client_cpu);
     close(ready[1]);
     if (read(ready[0], &byte, 1) != 1)
         exit(1);
     close(ready[0]);
+    rig_connect(rig, uri, config);
+}
+
+void rig_connect(struct rig *rig, const char *uri, const struct rig_config *config)
+{
+    struct l4vio_error error = {0, "", 0};
+    struct l4vio_session_options options = {.spin_mode = config->spin_mode,
+                                            .queue_size = config->queue_size};
+    pin_to_cpu(config->client_cpu);
     rig_check(l4vio_session_open_block(uri, &options, &rig->session, &error), "open", &error);
     rig->block = l4vio_session_block(rig->session);
     rig_check(
@@ -83,6 +88,9 @@ void rig_start(struct rig *rig, const struct rig_config *config)
 void rig_stop(struct rig *rig)
 {
     l4vio_session_close(rig->session);
+    rig->session = NULL;
+    if (!rig->server)
+        return;
     reap(rig->server);
     unlink(rig->path);
     rmdir(rig->folder);

@@ -26,7 +26,7 @@ struct rig_config {
 struct rig {
     char folder[32];
     char path[48];
-    pid_t server;
+    pid_t server; /* 0: somebody else's. */
     struct l4vio_session *session;
     struct l4vio_block *block;
     struct l4vio_region region;
@@ -34,6 +34,8 @@ struct rig {
 
 void rig_check(int result, const char *what, const struct l4vio_error *error);
 void rig_start(struct rig *rig, const struct rig_config *config);
+/* To a device that somebody else serves; the rig is zero but for that. */
+void rig_connect(struct rig *rig, const char *uri, const struct rig_config *config);
 void rig_stop(struct rig *rig);
 
 /* A read of `length_bytes` into the region, submitted, not kicked. */

@@ -130,24 +130,9 @@ static bool connects(const char *path)
     return result;
 }
 
-pid_t peer_nbd_server(const char *image, const char *socket, const char *aio, unsigned cpu)
+/* Waits until it listens; ends it if it does not. */
+static pid_t listening(pid_t child, const char *socket)
 {
-    char file[512], address[512];
-    snprintf(file, sizeof(file), "driver=file,node-name=file,filename=%s,read-only=on,aio=%s",
-             image, aio);
-    snprintf(address, sizeof(address), "addr.type=unix,addr.path=%s,max-connections=4", socket);
-    pid_t child = spawn();
-    if (child == 0) {
-        int nowhere = open("/dev/null", O_RDWR);
-        dup2(nowhere, STDIN_FILENO);
-        dup2(nowhere, STDOUT_FILENO);
-        dup2(nowhere, STDERR_FILENO);
-        pin_to_cpu(cpu);
-        execlp("qemu-storage-daemon", "qemu-storage-daemon", "--blockdev", file, "--blockdev",
-               "driver=raw,node-name=disk,file=file,read-only=on", "--nbd-server", address,
-               "--export", "type=nbd,id=nbd,node-name=disk,name=bench", (char *)NULL);
-        _exit(127);
-    }
     for (uint64_t end = now_ns() + 5000000000u; now_ns() < end;) {
         const struct timespec moment = {.tv_nsec = 10000000};
         if (connects(socket))
@@ -158,4 +143,136 @@ pid_t peer_nbd_server(const char *image, const char *socket, const char *aio, un
     }
     reap(child);
     return 0;
+}
+
+static void be_quiet_on(unsigned cpu)
+{
+    int nowhere = open("/dev/null", O_RDWR);
+    dup2(nowhere, STDIN_FILENO);
+    dup2(nowhere, STDOUT_FILENO);
+    dup2(nowhere, STDERR_FILENO);
+    pin_to_cpu(cpu);
+}
+
+pid_t peer_nbd_server(const char *image, const char *socket, const char *aio, unsigned cpu)
+{
+    char file[512], address[512];
+    snprintf(file, sizeof(file), "driver=file,node-name=file,filename=%s,read-only=on,aio=%s",
+             image, aio);
+    snprintf(address, sizeof(address), "addr.type=unix,addr.path=%s,max-connections=4", socket);
+    pid_t child = spawn();
+    if (child == 0) {
+        be_quiet_on(cpu);
+        execlp("qemu-storage-daemon", "qemu-storage-daemon", "--blockdev", file, "--blockdev",
+               "driver=raw,node-name=disk,file=file,read-only=on", "--nbd-server", address,
+               "--export", "type=nbd,id=nbd,node-name=disk,name=bench", (char *)NULL);
+        _exit(127);
+    }
+    return listening(child, socket);
+}
+
+/* NBD has a node of its own: a daemon of version 7 aborts if it shares one with an iothread. */
+pid_t peer_storage_daemon(const struct peer_daemon *daemon)
+{
+    char disk_file[512], nbd_file[512], disk[512], nothing[512], nbd[512];
+    const char *file = "driver=file,node-name=%s,filename=%s,read-only=on,aio=io_uring";
+    const char *export = "type=vhost-user-blk,id=%s,node-name=%s,iothread=io,addr.type=unix,"
+                         "addr.path=%s";
+    snprintf(disk_file, sizeof(disk_file), file, "disk-file", daemon->image);
+    snprintf(nbd_file, sizeof(nbd_file), file, "nbd-file", daemon->image);
+    snprintf(disk, sizeof(disk), export, "a", "disk", daemon->disk);
+    snprintf(nothing, sizeof(nothing), export, "b", "nothing", daemon->nothing);
+    snprintf(nbd, sizeof(nbd), "addr.type=unix,addr.path=%s,max-connections=4", daemon->nbd);
+    pid_t child = spawn();
+    if (child == 0) {
+        be_quiet_on(daemon->cpu);
+        execlp("qemu-storage-daemon", "qemu-storage-daemon", "--object", "iothread,id=io",
+               "--blockdev", disk_file, "--blockdev",
+               "driver=raw,node-name=disk,file=disk-file,read-only=on", "--blockdev", nbd_file,
+               "--blockdev", "driver=raw,node-name=nbd-disk,file=nbd-file,read-only=on",
+               "--blockdev", "driver=null-co,node-name=nothing,size=1073741824,read-zeroes=off",
+               "--export", disk, "--export", nothing, "--nbd-server", nbd, "--export",
+               "type=nbd,id=c,node-name=nbd-disk,name=bench", (char *)NULL);
+        _exit(127);
+    }
+    return listening(child, daemon->nbd);
+}
+
+/* The tool lies beside the folder of the benchmarks. */
+static bool find_tool(char *path, size_t room)
+{
+    ssize_t length = readlink("/proc/self/exe", path, room - 1);
+    if (length <= 0)
+        return false;
+    path[length] = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        char *slash = strrchr(path, '/');
+        if (!slash)
+            return false;
+        *slash = 0;
+    }
+    length = (ssize_t)strlen(path);
+    snprintf(path + length, room - (size_t)length, "/l4vio");
+    return access(path, X_OK) == 0;
+}
+
+pid_t peer_own_server(const char *image, const char *engine, const char *socket, unsigned cpu)
+{
+    char tool[4096], uri[256];
+    if (!find_tool(tool, sizeof(tool)))
+        return 0;
+    snprintf(uri, sizeof(uri), "vhost-user:%s", socket);
+    pid_t child = spawn();
+    if (child == 0) {
+        be_quiet_on(cpu);
+        execl(tool, tool, "serve", "block", "--read-only", "--image", image, "--engine", engine,
+              "--listen", uri, (char *)NULL);
+        _exit(127);
+    }
+    return listening(child, socket);
+}
+
+double peer_qemu_img(const char *image, unsigned depth, unsigned cpu, double seconds)
+{
+    char cpus[16], depth_text[16], count[32], file[512], output[4096];
+    char taskset[] = "taskset", list[] = "-c", program[] = "qemu-img", bench[] = "bench";
+    char format[] = "-f", raw[] = "raw", cache[] = "-t", writeback[] = "writeback", aio[] = "-i";
+    char io_uring[] = "io_uring", size[] = "-s", block[] = "4096", step[] = "-S";
+    /* 273 blocks on each time: as good as random to the cache. */
+    char step_bytes[] = "1118208", number[] = "-c", in_flight[] = "-d";
+    static double rate = 100000; /* Of the last time: the program counts, it has no time limit. */
+    snprintf(cpus, sizeof(cpus), "%u", cpu);
+    snprintf(depth_text, sizeof(depth_text), "%u", depth);
+    snprintf(count, sizeof(count), "%.0f", 1000 + rate * seconds);
+    snprintf(file, sizeof(file), "%s", image);
+    char *argv[] = {taskset,    list,      cpus,  program,   bench,      format, raw,
+                    cache,      writeback, aio,   io_uring,  size,       block,  step,
+                    step_bytes, number,    count, in_flight, depth_text, file,   NULL};
+    if (!run(argv, output, sizeof(output)))
+        return -1;
+    char *time = strstr(output, "completed in ");
+    double taken = time ? strtod(time + strlen("completed in "), NULL) : 0;
+    if (taken <= 0)
+        return -1;
+    double result = strtod(count, NULL) / taken;
+    rate = result;
+    return result;
+}
+
+uint64_t peer_cpu_ns(pid_t process)
+{
+    char path[64], text[1024];
+    unsigned long long user = 0, system = 0;
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)process);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return 0;
+    size_t length = fread(text, 1, sizeof(text) - 1, file);
+    fclose(file);
+    text[length] = 0;
+    const char *rest = strrchr(text, ')'); /* The name may hold anything. */
+    if (!rest || sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user,
+                        &system) != 2)
+        return 0;
+    return (user + system) * (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK));
 }
