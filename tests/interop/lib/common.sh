@@ -31,7 +31,7 @@ serve_vhost_user() {
 
 # NAME, IMAGE, FORMAT (raw, qcow2, ...), options of the export (num-queues=4, logical-block-size=4096,
 # writable=off, ...): starts QEMU's storage daemon as a vhost-user device on the socket NAME and returns once it
-# listens. Sets daemon_pid.
+# listens. Sets daemon_pid. storage_locking=off lets two of them have one image.
 start_storage_daemon() {
     local name=$1 image=$2 format=$3 read_only=off export option
     shift 3
@@ -46,7 +46,7 @@ start_storage_daemon() {
     done
     rm -f "$name" "$name.pid"
     qemu-storage-daemon --pidfile "$name.pid" --object iothread,id=io0 \
-        --blockdev "driver=file,node-name=file,filename=$image,discard=unmap,read-only=$read_only" \
+        --blockdev "driver=file,node-name=file,filename=$image,discard=unmap,read-only=$read_only,locking=${storage_locking:-auto}" \
         --blockdev "driver=$format,node-name=disk,file=file,discard=unmap,read-only=$read_only" \
         --export "$export" 2>"$name.log" &
     daemon_pid=$!

@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: MIT
 # Linux guests with a vhost-user block device: user-mode-linux (a process that is a kernel), and QEMU's emulator
 # with Debian's cloud kernel. A guest runs a job, a script of its own, as tests/interop/guests/inside tells; it
-# says "guest: ..." on its console, which is in guest.log, and it may ask: then it waits for an answer.
+# says "guest: ..." on its console, which is in guest.log, and it may ask: then it waits for an answer. Where there
+# are several guests, guest_is NAME says which one is meant.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 . "$interop_folder/lib/guest_files.sh"
 guest_log=$scratch/guest.log
+guest_name=guest
+declare -A guest_pids answers
 guest_seconds=${L4VIO_GUEST_SECONDS:-90}
 
 # NAME, IMAGE, options: starts the device that guests drive, on the socket NAME; sets device_pid. The options are
@@ -98,11 +101,23 @@ host_khz() {
     sed -n 's/^cpu MHz[^0-9]*\([0-9]*\).*/\1000/p' /proc/cpuinfo | grep . | head -n 1
 }
 
+guest_is() {
+    guest_name=$1
+    guest_log=$scratch/$1.log
+    guest_pid=${guest_pids[$1]:-}
+}
+
 # COMMAND: in a process group of its own, which is ended as a whole. Sets guest_pid.
 start_guest() {
-    [ -e answers ] || { mkfifo answers; exec 8<>answers; }
-    setsid "$@" <answers >"$guest_log" 2>&1 8>&- &
+    local pipe=$guest_name.answers descriptor
+    if [ ! -e "$pipe" ]; then
+        mkfifo "$pipe"
+        exec {descriptor}<>"$pipe"
+        answers[$guest_name]=$descriptor
+    fi
+    setsid "$@" <"$pipe" >"$guest_log" 2>&1 &
     guest_pid=$!
+    guest_pids[$guest_name]=$guest_pid
     started+=("$guest_pid")
     cleanups+=("end_group $guest_pid")
 }
@@ -136,7 +151,7 @@ flushed_blocks_are_there() {
 
 # WORD: the guest goes on after what it asked.
 answer() {
-    echo "$1" >&8
+    echo "$1" >&"${answers[$guest_name]}"
 }
 
 # The last line of the guest that begins with these words, without them.
