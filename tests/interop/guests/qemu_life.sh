@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# The life of a driver: it lets go of the device and takes it again, its machine is reset under it, it is killed in
-# the middle of its work. Each time the device serves the next one, and what was flushed is there.
+# The life of a driver: its machine is halted and goes on, it lets go of the device and takes it again, its machine is
+# reset under it, it is killed in the middle of its work. Each time the device serves the next one, and what was
+# flushed is there.
 . "$(dirname "$0")/../lib/guest.sh"
 cloud_guest
 truncate -s 64M disk.img
@@ -24,9 +25,16 @@ check_tree /mnt/tree
 must umount /mnt
 /host/sequence write $disk 2 8000
 END
-start_qemu pci disk job ,num-queues=2 -action reboot=reset
+open_monitor
+start_qemu pci disk job ,num-queues=2 -action reboot=reset "${monitor[@]}"
 reaches "asks to stop"
 reaches flushed
+for _ in 1 2 3; do
+    monitor stop
+    monitor cont
+    flushed=$(grep -ac '^guest: flushed' "$guest_log")
+    reaches flushed $((flushed + 3))
+done
 answer go
 reaches resets
 again=$(wc -l <"$guest_log")

@@ -8,23 +8,15 @@
 cloud_guest
 truncate -s 64M disk.img
 target=disk
-start_device disk disk.img --queues 2
-if ! ours; then
+if ours; then
+    # Both machines are its clients at once.
+    start_device disk disk.img --queues 2 --max-clients 2
+else
     storage_locking=off
     target=target.disk
-    end "$device_pid"
     start_device disk disk.img --queues 2
     start_device $target disk.img --queues 2
 fi
-
-mkfifo monitor.in monitor.out
-exec 9<>monitor.in
-cat <monitor.out >monitor.log &
-started+=($!)
-
-monitor() { # COMMAND
-    echo "$1" >&9
-}
 
 cat >job <<'END'
 features
@@ -34,9 +26,10 @@ files_survive_a_remount
 must umount /mnt
 END
 guest_is source
-start_qemu pci disk job ,num-queues=2 -chardev pipe,id=monitor,path=monitor -mon chardev=monitor,mode=readline
+open_monitor
+start_qemu pci disk job ,num-queues=2,packed=on "${monitor[@]}"
 guest_is target
-start_qemu pci $target job ,num-queues=2 -incoming unix:move
+start_qemu pci $target job ,num-queues=2,packed=on -incoming unix:move
 guest_is source
 reaches moves
 
@@ -55,5 +48,7 @@ eventually 20 not_running "$guest_pid" || fail "the first machine does not end"
 guest_is target
 guest_ends
 says verified || fail "nothing was verified"
+guest_is source
+guest_has_ring packed
 image_has_tree disk.img /tree
 finished

@@ -30,6 +30,7 @@ must mount -t ext4 $disk /mnt
 check_tree /mnt/tree
 trim_gives_back
 must umount /mnt
+flushes
 
 must mount -t ext4 -o ro /dev/vdb /mnt
 check_tree /mnt/tree
@@ -44,5 +45,6 @@ guest_ends
 [ "$(told readonly)" = 1 ] || fail "the read-only device is not read-only in the guest"
 image_has_tree disk.img /tree
 md5sum --quiet -c readonly.sum || fail "a read-only device was written"
+! ours || says "cache write back, flushes [1-9]" || fail "no flush reaches the device: $(told cache)"
 says "verified" || fail "nothing was verified"
 finished

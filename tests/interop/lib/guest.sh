@@ -18,7 +18,7 @@ start_device() {
     local name=$1 image=$2 argument
     shift 2
     if [ "${L4VIO_GUEST_DEVICE:-daemon}" = ours ]; then
-        serve_vhost_user "$name" --image "$image" "$@"
+        serve_vhost_user "$name" --image "$image" --verbose "$@"
         device_pid=$server_pid
         return
     fi
@@ -93,6 +93,19 @@ start_qemu() {
     esac
     start_guest qemu-system-x86_64 "${options[@]}" -kernel "$kernel/vmlinuz" -initrd qemu.cpio \
         -append "console=ttyS0 quiet panic=-1 tsc_early_khz=$(host_khz)" "$@"
+}
+
+# Makes a monitor for the next machine, which gets the options in monitor; what it says is in monitor.log.
+open_monitor() {
+    mkfifo monitor.in monitor.out
+    exec 9<>monitor.in
+    cat <monitor.out >monitor.log &
+    started+=($!)
+    monitor=(-chardev pipe,id=monitor,path=monitor -mon chardev=monitor,mode=readline)
+}
+
+monitor() { # COMMAND
+    echo "$1" >&9
 }
 
 # The emulator's time stamps are those of this machine. A microvm has nothing to measure them with, and does not

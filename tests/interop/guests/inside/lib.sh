@@ -26,6 +26,11 @@ attribute() { # of the queue: logical_block_size, discard_max_bytes, ...
     cat "/sys/block/vda/queue/$1"
 }
 
+# The guest's own count of flushes that the device has completed.
+flushes() {
+    say "cache $(attribute write_cache), flushes $(awk '{ print $16 }' /sys/block/vda/stat)"
+}
+
 # FOLDER: directories, small files, large files.
 write_tree() {
     local directory file
