@@ -372,6 +372,7 @@ int l4vio_queue_detach(struct l4vio_queue *queue, void **cookies, unsigned max);
  * to be attached again with its rings as they are, because the new peer has a record of what the last
  * one had taken (`tracks_in_flight` of the transport's properties). Requests in flight stay in flight: those
  * that were taken and not finished are finished by the new peer, those that were not taken are taken by it.
+ * The record is one for all queues of a device: either all of them are resumed, or none is.
  * Requests that are added and not published stay so.
  *
  * Completions come first: take them until there are none, so that the place where the next one is to come

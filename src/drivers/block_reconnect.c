@@ -110,14 +110,25 @@ static void take_completed(struct l4vio_block *block, struct l4vio_queue *ring,
     }
 }
 
-/* Prepares a queue that no device knows any more for the new one. */
-static int prepare_queue(struct l4vio_block *block, uint32_t queue, struct comeback *back)
+/* The record is one for all queues: it holds for each of them, or for none. */
+static bool resume_all(struct l4vio_block *block, struct comeback *back)
+{
+    back->resumed = 0;
+    if (!block->driver.properties.tracks_in_flight)
+        return false;
+    for (uint32_t queue = 0; queue < block->queue_count; queue++) {
+        struct l4vio_queue *ring = &block->queues[queue];
+        if (l4vio_queue_resume(ring) < 0)
+            return false;
+        back->resumed += l4vio_queue_in_flight(ring);
+    }
+    return true;
+}
+
+/* Makes a queue that no device knows any more new. */
+static int empty_queue(struct l4vio_block *block, uint32_t queue, struct comeback *back)
 {
     struct l4vio_queue *ring = &block->queues[queue];
-    if (block->driver.properties.tracks_in_flight && l4vio_queue_resume(ring) == L4VIO_OK) {
-        back->resumed += l4vio_queue_in_flight(ring);
-        return L4VIO_OK;
-    }
     struct l4vio_block_request *in_flight = detach_all(ring, back);
     struct l4vio_block_request *waiting = take_waiting(block, queue);
     put_waiting(block, in_flight);
@@ -147,9 +158,11 @@ static int attempt(struct l4vio_block *block, uint64_t deadline_ns, struct comeb
     int result = l4vio_driver_reconnect(driver, deadline_ns, error);
     for (uint32_t queue = 0; queue < block->queue_count; queue++)
         take_completed(block, &block->queues[queue], back);
-    back->resumed = 0;
-    for (uint32_t queue = 0; result >= 0 && queue < block->queue_count; queue++)
-        result = prepare_queue(block, queue, back);
+    bool resumes = result >= 0 && resume_all(block, back);
+    if (result >= 0 && !resumes)
+        back->resumed = 0;
+    for (uint32_t queue = 0; result >= 0 && !resumes && queue < block->queue_count; queue++)
+        result = empty_queue(block, queue, back);
     if (result >= 0)
         result = l4vio_driver_restart(driver, error);
     if (result >= 0)

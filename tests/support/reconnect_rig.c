@@ -27,6 +27,8 @@ static const struct l4vio_transport_ops *step(void)
         reconnect_rig_kill(rig);
         reconnect_rig_restart(rig);
     }
+    if (rig->operations == rig->freeze_before)
+        reconnect_rig_freeze(rig);
     return rig->inner.ops;
 }
 

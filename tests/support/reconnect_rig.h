@@ -30,9 +30,10 @@ struct reconnect_rig {
     struct l4vio_driver_notification notifications[RECONNECT_QUEUES_MAX + 1];
     struct l4vio_block_config config; /* Change before reconnect_rig_open. */
     struct l4vio_block block;
-    unsigned operations;  /* Control operations since it was set to 0. */
-    unsigned kill_before; /* The server dies before this one, and is started again; 0: never. */
-    uint32_t block_bytes; /* What the driver reads, if not 0. */
+    unsigned operations;    /* Control operations since it was set to 0. */
+    unsigned kill_before;   /* The server dies before this one, and is started again; 0: never. */
+    unsigned freeze_before; /* It stands still before this one; 0: never. */
+    uint32_t block_bytes;   /* What the driver reads, if not 0. */
     struct l4vio_features hidden; /* Not offered by the device that comes back. */
 };
 

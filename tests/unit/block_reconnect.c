@@ -231,6 +231,55 @@ static void it_may_die_again_at_every_step(void **state)
     }
 }
 
+/* Somebody is there and answers nothing: that is no excuse. */
+static void a_server_that_hangs_does_not_stretch_the_deadline(void **state)
+{
+    struct fixture *f = fixture_open(1);
+    (void)state;
+    reconnect_rig_freeze(&f->rig);
+    submit_all(f);
+    reconnect_rig_kill(&f->rig);
+    reconnect_rig_restart(&f->rig);
+    f->rig.operations = 0;
+    f->rig.freeze_before = 3;
+    uint64_t latest_ns = reconnect_rig_deadline(&f->rig, 3000);
+    assert_int_equal(
+        l4vio_block_reconnect(&f->rig.block, reconnect_rig_deadline(&f->rig, 300), NULL),
+        L4VIO_ETIMEDOUT);
+    assert_true(reconnect_rig_deadline(&f->rig, 0) < latest_ns);
+    f->rig.freeze_before = 0;
+    reconnect_rig_kill(&f->rig);
+    reconnect_rig_restart(&f->rig);
+    assert_int_equal(come_back(f, NULL), 0);
+    drain(f);
+    check_all_written(f);
+    fixture_free(f);
+}
+
+/* Our own old connection may be what fills it. */
+static void a_full_server_is_waited_for(void **state)
+{
+    struct fixture *f = fixture_open(1);
+    struct l4vio_l4_client *other;
+    struct l4vio_transport transport;
+    (void)state;
+    reconnect_rig_kill(&f->rig);
+    f->rig.options.clients_max = 1;
+    reconnect_rig_restart(&f->rig);
+    assert_int_equal(
+        l4vio_l4_client_connect(f->rig.server.path, &f->rig.platform, 0, &other, &transport, NULL),
+        0);
+    assert_int_equal(
+        l4vio_block_reconnect(&f->rig.block, reconnect_rig_deadline(&f->rig, 50), NULL),
+        L4VIO_ETIMEDOUT);
+    l4vio_l4_client_free(other);
+    assert_int_equal(come_back(f, NULL), 0);
+    submit_all(f);
+    drain(f);
+    check_all_written(f);
+    fixture_free(f);
+}
+
 static void parts_go_on_where_they_were(void **state)
 {
     struct fixture *f = fixture_new(1);
@@ -570,6 +619,27 @@ static void waiting_calls_give_up_in_time(void **state)
     fixture_free(f);
 }
 
+/* The time runs anew each time that it goes away. */
+static void each_return_has_its_own_time(void **state)
+{
+    struct fixture *f = fixture_by_itself(2000);
+    (void)state;
+    for (unsigned times = 1; times <= 2; times++) {
+        uint64_t end_ns = reconnect_rig_deadline(&f->rig, 2100);
+        reconnect_rig_kill(&f->rig);
+        reconnect_rig_restart(&f->rig);
+        f->requests[0].type = L4VIO_BLOCK_FLUSH;
+        assert_int_equal(l4vio_block_submit(&f->rig.block, 0, &f->requests[0], NULL), 0);
+        assert_int_equal(l4vio_block_wait(&f->rig.block, &f->requests[0], L4VIO_FOREVER), 0);
+        assert_int_equal(f->rig.block.reconnects.count, times);
+        if (times == 1)
+            assert_int_equal(
+                f->rig.platform.ops->wait(f->rig.platform.self, NULL, 0, L4VIO_NO_HANDLE, end_ns),
+                L4VIO_ETIMEDOUT);
+    }
+    fixture_free(f);
+}
+
 /* A wait whose request finishes in the reconnect itself does not wait for another one. */
 static void a_wait_notices_what_finished_while_reconnecting(void **state)
 {
@@ -624,6 +694,8 @@ int main(void)
         cmocka_unit_test(the_deadline_passes_and_another_call_finds_it),
         cmocka_unit_test(closing_instead_cancels),
         cmocka_unit_test(it_may_die_again_at_every_step),
+        cmocka_unit_test(a_server_that_hangs_does_not_stretch_the_deadline),
+        cmocka_unit_test(a_full_server_is_waited_for),
         cmocka_unit_test(parts_go_on_where_they_were),
         cmocka_unit_test(what_was_completed_is_taken_first),
         cmocka_unit_test(the_order_of_submission_is_kept),
@@ -638,6 +710,7 @@ int main(void)
         cmocka_unit_test(done_may_submit),
         cmocka_unit_test(waiting_calls_reconnect_by_themselves),
         cmocka_unit_test(waiting_calls_give_up_in_time),
+        cmocka_unit_test(each_return_has_its_own_time),
         cmocka_unit_test(a_wait_notices_what_finished_while_reconnecting),
         cmocka_unit_test(sessions_reconnect_while_they_wait),
     };

@@ -161,6 +161,10 @@ static void die_and_come_back(struct fixture *f)
     struct l4vio_driver *driver = &f->fake->driver;
     /* Whatever the dead one wanted, and whatever its places were. */
     ring_rig_ask_for_kicks(f->rig, false);
+    if (!f->rig->packed && ring_rig_has(L4VIO_F_EVENT_IDX))
+        fake_device_put_avail_event(
+            &f->rig->split_device,
+            (uint16_t)(fake_device_avail_index(&f->rig->split_device) + 100));
     f->fake->dead = true;
     assert_int_equal(l4vio_driver_reconnect(driver, L4VIO_FOREVER, NULL), 0);
     while (l4vio_queue_has_used(&f->rig->queue)) {
