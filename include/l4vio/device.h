@@ -134,7 +134,10 @@ struct l4vio_device_config {
     void (*release_region)(void *self, const struct l4vio_device_region *region);
     void *release_self;              /**< First argument. */
     const struct l4vio_trace *trace; /**< Hook or NULL. */
-    uint64_t reserved[4];            /**< 0. */
+    uint32_t writable_offset_bytes;  /**< Configuration that a driver may write: first byte... */
+    uint32_t writable_bytes;         /**< ...and size; 0: none. Ports with a shared page look at
+                                          neither. */
+    uint64_t reserved[3];            /**< 0. */
 };
 
 /** A device, as one driver sees it. Caller-allocated; private. */

@@ -20,23 +20,33 @@ extern "C" {
 
 /** Quotas of a server; 0 means the default in brackets. */
 struct l4vio_server_quotas {
-    unsigned clients;          /**< Clients at once [64]. */
+    unsigned clients;          /**< Clients at once [l4: 64, vhost-user: 1]. */
     unsigned regions;          /**< Memory regions per client [64]. */
     uint64_t mapped_bytes;     /**< Mapped bytes per client [16 GiB]. */
     unsigned calls_per_turn;   /**< Calls served per client before others get their turn [32]. */
-    unsigned hello_timeout_ms; /**< Time for the hello [2000]. */
+    unsigned hello_timeout_ms; /**< Time to say anything [l4: 2000, vhost-user: 10000]. */
 };
 
-/** What clients speak. Opaque: l4vio_l4_protocol. */
+/** What clients speak. Opaque: l4vio_l4_protocol, l4vio_vhost_user_protocol. */
 struct l4vio_server_protocol;
+
+/**
+ * vhost-user, the protocol's back end: docs/vhost-user.md says what is supported. One client is served after
+ * the other; who finds no room waits until it is accepted.
+ * @return to put into struct l4vio_server_config
+ */
+const struct l4vio_server_protocol *l4vio_vhost_user_protocol(void);
 
 /** How to serve. Zero what is not used. */
 struct l4vio_server_config {
     const struct l4vio_server_protocol *protocol; /**< What clients speak. */
     const char *path;                             /**< Socket path; created with mode 0600. */
-    struct l4vio_service service;                 /**< What to serve; at most 64 queues. */
-    bool thread_per_queue;                        /**< Serve each queue from a thread of its own. */
-    bool cmd_mode;                                /**< L4-VIRTIO: offer feature 160. */
+    /** vhost-user: do not listen there, but connect to a client that does; again and again when there is
+     *  none, or the one that there was has gone. */
+    bool connect;
+    struct l4vio_service service;      /**< What to serve; at most 64 queues. */
+    bool thread_per_queue;             /**< Serve each queue from a thread of its own. */
+    bool cmd_mode;                     /**< L4-VIRTIO: offer feature 160. */
     uint64_t spin_ns;                  /**< Time to look at a ring before sleeping; see spin.h. */
     enum l4vio_spin_mode spin_mode;    /**< How to use it; 0 and 0: sleep at once. */
     const uint32_t *allowed_uids;      /**< NULL: only the server's own uid (and root). */
@@ -98,6 +108,16 @@ void l4vio_server_stop(struct l4vio_server *server);
  */
 void l4vio_server_counters_read(const struct l4vio_server *server,
                                 struct l4vio_server_counters *counters);
+
+/**
+ * For the SIGBUS handler of a program: whether the fault was in memory that a client shares, which has cut its
+ * file short (vhost-user allows files of any kind). If so, zeroes lie there when it returns, the client's device
+ * needs a reset, and the handler returns to go on. Safe in a signal handler, and from any thread.
+ * @param server  the server
+ * @param address `si_addr`
+ * @return whether it was so
+ */
+bool l4vio_server_memory_fault(struct l4vio_server *server, const void *address);
 
 /**
  * Disconnects all clients, removes the socket (if it is still ours) and frees the server.

@@ -233,6 +233,8 @@ int l4vio_device_block_init(struct l4vio_device_block *block,
         .release_region = config->release_region,
         .release_self = config->release_self,
         .trace = config->trace,
+        .writable_offset_bytes = WRITEBACK_OFFSET,
+        .writable_bytes = 1,
     };
     return l4vio_device_init(&block->device, &device, error);
 }

@@ -13,8 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tool/faults.h"
 #include "tool/features.h"
-#include "tool/image_fault.h"
 #include "tool/report.h"
 #include "tool/signals.h"
 #include "tool/tool.h"
@@ -26,6 +26,9 @@ static struct {
     const char *image;
     uint64_t ram_bytes;
     const char *listen;
+    const char *connect;
+    const struct protocol *protocol; /* Of either. */
+    const char *path;
     const char *id;
     const char *engine;
     uint64_t block_bytes;
@@ -46,6 +49,15 @@ static struct {
     unsigned uid_count;
     struct feature_choice features;
 } settings = {.engine = "auto", .queues = 1, .queue_size = 1024, .poll.mode = L4VIO_SPIN_AUTO};
+
+static const struct protocol {
+    const char *prefix;
+    const struct l4vio_server_protocol *(*get)(void);
+    bool connects;
+} protocols[] = {
+    {"l4:", l4vio_l4_protocol, false},
+    {"vhost-user:", l4vio_vhost_user_protocol, true},
+};
 
 static int allow_uid(const char *value)
 {
@@ -85,9 +97,14 @@ static const struct option options[] = {
      .given = &settings.ram_given},
     {.kind = OPTION_TEXT,
      .name = "listen",
-     .argument = "l4:PATH",
-     .help = "where clients find it: a socket, mode 0600",
+     .argument = "URI",
+     .help = "where clients find it, a socket of mode 0600: l4:PATH or vhost-user:PATH",
      .target = &settings.listen},
+    {.kind = OPTION_TEXT,
+     .name = "connect",
+     .argument = "vhost-user:PATH",
+     .help = "go to a client that listens, again and again",
+     .target = &settings.connect},
     {.kind = OPTION_FLAG,
      .name = "read-only",
      .help = "offer it read-only",
@@ -132,7 +149,7 @@ static const struct option options[] = {
      .target = &settings.poll},
     {.kind = OPTION_FLAG,
      .name = "cmd-mode",
-     .help = "take status and queue set-up through the cmd register",
+     .help = "l4: take status and queue set-up through the cmd register",
      .target = &settings.cmd_mode},
     {.kind = OPTION_CALL,
      .name = "features",
@@ -152,7 +169,7 @@ static const struct option options[] = {
     {.kind = OPTION_NUMBER,
      .name = "max-clients",
      .argument = "N",
-     .help = "clients at once [64]",
+     .help = "clients at once [l4: 64, vhost-user: 1, others wait]",
      .target = &settings.clients,
      .min = 1,
      .max = 65536},
@@ -189,7 +206,8 @@ static int check_features(void)
     char names[FEATURES_TEXT_BYTES], known[FEATURES_TEXT_BYTES];
     l4vio_features_clear(&settings.features.on, L4VIO_F_VERSION_1);
     if (l4vio_features_has(&settings.features.on, L4VIO_F_NOTIFICATION_DATA))
-        return complain(TOOL_USAGE, "--features: l4: does not carry NOTIFICATION_DATA");
+        return complain(TOOL_USAGE, "--features: %s does not carry NOTIFICATION_DATA",
+                        settings.protocol->prefix);
     l4vio_ring_features(&ring);
     l4vio_features_clear(&ring, L4VIO_F_NOTIFICATION_DATA);
     wrong = l4vio_features_minus(&settings.features.on, &ring);
@@ -201,12 +219,39 @@ static int check_features(void)
                     features_text(&wrong, names), features_text(&ring, known));
 }
 
+/* What the clients speak, and where they are. */
+static int check_place(void)
+{
+    const char *place = settings.listen ? settings.listen : settings.connect;
+    const char *option = settings.listen ? "listen" : "connect";
+    if (!place)
+        return complain(TOOL_USAGE,
+                        "where to listen? --listen l4:PATH or --listen vhost-user:PATH");
+    if (settings.listen && settings.connect)
+        return complain(TOOL_USAGE, "either --listen or --connect");
+    for (unsigned i = 0; i < sizeof protocols / sizeof protocols[0]; ++i) {
+        const struct protocol *protocol = &protocols[i];
+        size_t length = strlen(protocol->prefix);
+        if (strncmp(place, protocol->prefix, length) != 0 || !place[length])
+            continue;
+        if (settings.connect && !protocol->connects)
+            break;
+        settings.protocol = protocol;
+        settings.path = place + length;
+    }
+    if (!settings.protocol)
+        return complain(TOOL_USAGE, "--%s: '%s' is not of the form %svhost-user:PATH", option,
+                        place, settings.listen ? "l4:PATH or " : "");
+    if (settings.cmd_mode && settings.protocol != &protocols[0])
+        return complain(TOOL_USAGE, "--cmd-mode: only for l4:PATH");
+    return TOOL_OK;
+}
+
 static int check_settings(void)
 {
-    if (!settings.listen)
-        return complain(TOOL_USAGE, "where to listen? --listen l4:PATH");
-    if (strncmp(settings.listen, "l4:", 3) != 0 || !settings.listen[3])
-        return complain(TOOL_USAGE, "--listen: '%s' is not of the form l4:PATH", settings.listen);
+    int result = check_place();
+    if (result != TOOL_OK)
+        return result;
     if (!settings.image == !settings.ram_given)
         return complain(TOOL_USAGE, "what to serve? either --image FILE or --ram SIZE");
     if (settings.ram_given && (!settings.ram_bytes || settings.ram_bytes % 512))
@@ -292,7 +337,7 @@ static int open_image(const struct engine *engine, struct l4vio_block_backend *b
                                          backend, &error);
     if (result < 0)
         return image_failed(result, &error);
-    image_fault_guard(backend);
+    faults_guard_image(backend);
     return TOOL_OK;
 }
 
@@ -316,7 +361,7 @@ static int open_store(struct l4vio_block_backend *backend)
 
 static void close_store(struct l4vio_block_backend *backend)
 {
-    image_fault_guard(NULL);
+    faults_guard_image(NULL);
     if (settings.image)
         l4vio_file_backend_close(backend);
     else
@@ -349,14 +394,20 @@ static int open_service(const struct l4vio_block_backend *backend, struct l4vio_
     return complain(TOOL_FAILED, "cannot serve: %s", text);
 }
 
+static const char *place(void)
+{
+    return settings.connect ? settings.connect : settings.listen;
+}
+
 static int open_server(const struct l4vio_service *service, struct l4vio_server **server)
 {
     struct l4vio_server_config config;
     struct l4vio_error error = {0};
     char text[200];
     memset(&config, 0, sizeof config);
-    config.protocol = l4vio_l4_protocol();
-    config.path = settings.listen + 3;
+    config.protocol = settings.protocol->get();
+    config.path = settings.path;
+    config.connect = settings.connect != NULL;
     config.service = *service;
     config.thread_per_queue = settings.threads;
     config.cmd_mode = settings.cmd_mode;
@@ -376,17 +427,16 @@ static int open_server(const struct l4vio_service *service, struct l4vio_server 
     switch (result) {
     case L4VIO_EEXIST:
     case L4VIO_EINVAL:
-        return complain(TOOL_FAILED, "cannot listen on %s: %s", settings.listen, error.text);
+        return complain(TOOL_FAILED, "cannot listen on %s: %s", place(), error.text);
     case L4VIO_ENOENT:
-        return complain(TOOL_FAILED, "cannot listen on %s: its directory does not exist",
-                        settings.listen);
+        return complain(TOOL_FAILED, "cannot listen on %s: its directory does not exist", place());
     case L4VIO_EACCES:
-        return complain(TOOL_FAILED, "cannot listen on %s: %s; is its directory writable?",
-                        settings.listen, error.text);
+        return complain(TOOL_FAILED, "cannot listen on %s: %s; is its directory writable?", place(),
+                        error.text);
     default:
         break;
     }
-    return complain(TOOL_FAILED, "cannot listen on %s: %s", settings.listen, text);
+    return complain(TOOL_FAILED, "cannot listen on %s: %s", place(), text);
 }
 
 /* Tells people and scripts that clients may come. */
@@ -395,10 +445,11 @@ static int announce(const struct l4vio_block_backend *backend)
     struct l4vio_block_backend_info info = {0};
     char size[VALUE_TEXT_BYTES];
     backend->ops->info(backend->self, &info);
-    fprintf(stderr, "serving %s (%s%s) on %s, %" PRIu64 " queue%s\n",
+    fprintf(stderr, "serving %s (%s%s) %s %s, %" PRIu64 " queue%s\n",
             settings.image ? settings.image : "memory", format_size(info.size_bytes, size),
-            info.read_only || settings.read_only ? ", read-only" : "", settings.listen,
-            settings.queues, settings.queues == 1 ? "" : "s");
+            info.read_only || settings.read_only ? ", read-only" : "",
+            settings.connect ? "to" : "on", place(), settings.queues,
+            settings.queues == 1 ? "" : "s");
     if (!settings.ready_fd_given)
         return TOOL_OK;
     int fd = (int)settings.ready_fd;
@@ -421,6 +472,12 @@ static void tell_counters(const struct l4vio_server *server)
             counters.device_failures);
 }
 
+/* What is to be removed if the process is ended at once. */
+static const char *socket_file(void)
+{
+    return settings.connect ? NULL : settings.path;
+}
+
 static int serve(const struct l4vio_block_backend *backend, const struct l4vio_service *service)
 {
     struct l4vio_server *server = NULL;
@@ -429,15 +486,17 @@ static int serve(const struct l4vio_block_backend *backend, const struct l4vio_s
     int result = open_server(service, &server);
     if (result != TOOL_OK)
         return result;
-    signals_stop_server(server, settings.listen + 3);
+    signals_stop_server(server, socket_file());
+    faults_guard_server(server);
     result = announce(backend);
     if (result == TOOL_OK && l4vio_server_run(server, &error) < 0) {
         l4vio_error_format(&error, text, sizeof text);
         result = complain(TOOL_FAILED, "cannot serve any longer: %s", text);
     }
-    signals_stop_server(NULL, settings.listen + 3);
+    signals_stop_server(NULL, socket_file());
     if (settings.verbose)
         tell_counters(server);
+    faults_guard_server(NULL);
     l4vio_server_close(server);
     signals_stop_server(NULL, NULL);
     return result;
@@ -465,7 +524,7 @@ static int run(char **arguments)
 
 const struct tool_command command_serve_block = {
     .name = "serve block",
-    .arguments = "--image FILE | --ram SIZE --listen l4:PATH",
+    .arguments = "--image FILE | --ram SIZE --listen URI | --connect URI",
     .summary = "Serves a block device until SIGINT or SIGTERM",
     .options = options,
     .arguments_min = 0,

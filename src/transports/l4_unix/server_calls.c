@@ -396,6 +396,8 @@ const struct l4vio_server_protocol *l4vio_l4_protocol(void)
         .socket_type = SOCK_SEQPACKET,
         .client_bytes = sizeof(struct l4vio_l4_served),
         .has_cmd_mode = true,
+        .clients = 64,
+        .hello_timeout_ms = 2000,
         .begin = l4vio_l4_client_begin,
         .make = l4vio_l4_client_make,
         .release_region = l4vio_l4_client_release,

@@ -121,6 +121,17 @@ int l4vio_client_make_device(struct l4vio_served_client *client, struct l4vio_er
     return result;
 }
 
+/* Ports whose memory survives a reset leave it here. */
+static void take_device_back(struct l4vio_device *device)
+{
+    l4vio_device_reset(device);
+    while (device->memory.count) {
+        struct l4vio_device_region region = device->memory.regions[0];
+        if (l4vio_device_remove_region(device, region.device_address, region.size_bytes) < 0)
+            return;
+    }
+}
+
 /* With control, and quiet. */
 static void free_client(struct l4vio_served_client *client)
 {
@@ -132,7 +143,7 @@ static void free_client(struct l4vio_served_client *client)
         l4vio_worker_forget(&server->workers[i], client);
     server->clients[client->slot] = NULL;
     if (client->device_made)
-        l4vio_device_reset(client->device);
+        take_device_back(client->device);
     if (client->device)
         service->ops->destroy(service->self, client->instance);
     server->protocol->end(client);

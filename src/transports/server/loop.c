@@ -14,6 +14,9 @@
 #define EVENTS          64
 #define ACCEPTS_AT_ONCE 16
 
+/* How often a client that is to listen is tried. */
+#define CONNECT_PERIOD_NS UINT64_C(100000000)
+
 /* How often a driver that writes to `cmd` without telling is looked at, before and after DRIVER_OK. */
 #define LOOK_STARTING_NS UINT64_C(2000000)
 #define LOOK_LIVE_NS     UINT64_C(50000000)
@@ -92,11 +95,40 @@ static void refuse_without_descriptor(struct l4vio_server *server)
     server->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-/* Returns whether there may be another one. */
-static bool accept_one(struct l4vio_server *server)
+/* Lets in who is at the other end of a socket, or does not. */
+static void admit(struct l4vio_server *server, int fd)
 {
     struct ucred peer = {.uid = (uid_t)-1};
     socklen_t length = sizeof(peer);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0 ||
+        !allowed(&server->config, peer.uid)) {
+        refuse(server, fd, L4VIO_EPERM, "not on the list", peer.uid);
+        return;
+    }
+    struct l4vio_served_client *client = l4vio_client_new(server, fd);
+    if (!client) {
+        refuse(server, fd, L4VIO_EBUSY, "as many clients as allowed are here", peer.uid);
+        return;
+    }
+    client->uid = peer.uid;
+    client->pid = peer.pid;
+    server->silent++;
+    l4vio_client_poll(client, true);
+}
+
+/* Whether there is no room, and who comes has to wait. */
+static bool is_full(const struct l4vio_server *server)
+{
+    return server->protocol->waits_outside &&
+           atomic_load(&server->client_count) >= server->config.quotas.clients;
+}
+
+/* Returns whether there may be another one. */
+static bool accept_one(struct l4vio_server *server)
+{
+    if (is_full(server))
+        return false;
     int fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
     if (fd < 0) {
@@ -104,21 +136,41 @@ static bool accept_one(struct l4vio_server *server)
             refuse_without_descriptor(server);
         return errno == ECONNABORTED || errno == EINTR;
     }
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0 ||
-        !allowed(&server->config, peer.uid)) {
-        refuse(server, fd, L4VIO_EPERM, "not on the list", peer.uid);
-        return true;
-    }
-    struct l4vio_served_client *client = l4vio_client_new(server, fd);
-    if (!client) {
-        refuse(server, fd, L4VIO_EBUSY, "as many clients as allowed are here", peer.uid);
-        return true;
-    }
-    client->uid = peer.uid;
-    client->pid = peer.pid;
-    server->silent++;
-    l4vio_client_poll(client, true);
+    admit(server, fd);
     return true;
+}
+
+/* Listens while there is room, and not while the server is ending. */
+static void mind_listener(struct l4vio_server *server)
+{
+    struct l4vio_event event = {.slot = L4VIO_SERVER_SLOT, .source = L4VIO_SOURCE_LISTEN};
+    bool wanted = server->listener >= 0 && !server->ending && !is_full(server);
+
+    if (wanted == server->listening)
+        return;
+    if (!wanted)
+        epoll_ctl(server->epoll, EPOLL_CTL_DEL, server->listener, NULL);
+    else if (l4vio_server_watch(server->epoll, server->listener, EPOLLIN, event) < 0)
+        return; /* Next time. */
+    server->listening = wanted;
+}
+
+/* Nobody is here who could be listened to: goes to them. */
+static void mind_connection(struct l4vio_server *server, uint64_t now, uint64_t *next)
+{
+    if (server->ending || atomic_load(&server->client_count))
+        return;
+    if (now >= server->next_connect_ns) {
+        server->next_connect_ns = now + CONNECT_PERIOD_NS;
+        int fd = l4vio_server_connect(server);
+        if (fd >= 0)
+            admit(server, fd);
+        else if (!server->connect_told)
+            l4vio_server_log(server, "nobody listens at %s yet", server->path);
+        server->connect_told = fd < 0;
+    }
+    if (server->next_connect_ns < *next)
+        *next = server->next_connect_ns;
 }
 
 static void begin_end(struct l4vio_server *server)
@@ -126,7 +178,7 @@ static void begin_end(struct l4vio_server *server)
     if (server->ending)
         return;
     server->ending = true;
-    epoll_ctl(server->epoll, EPOLL_CTL_DEL, server->listener, NULL);
+    mind_listener(server);
     for (unsigned i = 0; i < server->config.quotas.clients; i++) {
         if (server->clients[i])
             l4vio_client_end(server->clients[i], "the server stops");
@@ -142,8 +194,11 @@ static void look_after_clients(struct l4vio_server *server)
     (void)got;
     l4vio_control_enter(server);
     for (unsigned i = 0; i < server->config.quotas.clients; i++) {
-        if (server->clients[i])
-            l4vio_client_tell_failure(server->clients[i]);
+        struct l4vio_served_client *client = server->clients[i];
+        if (client && server->protocol->woken && client->device_made)
+            server->protocol->woken(client);
+        if (client)
+            l4vio_client_tell_failure(client);
     }
     l4vio_control_leave(server);
     for (unsigned i = 0; server->stopping && i < server->config.quotas.clients; i++) {
@@ -236,9 +291,12 @@ static int mind_time(struct l4vio_server *server)
     uint64_t next = UINT64_MAX;
     bool busy = !server->config.thread_per_queue && server->workers[0].head;
 
-    if (server->silent || server->config.cmd_mode) {
+    if (server->silent || server->config.cmd_mode || server->config.connect) {
         uint64_t now = l4vio_linux_deadline(0);
-        mind_hellos(server, now, &next);
+        if (server->config.connect)
+            mind_connection(server, now, &next);
+        else
+            mind_hellos(server, now, &next);
         if (server->config.cmd_mode)
             mind_commands(server, now, &next);
         if (!busy && next != UINT64_MAX)
@@ -257,22 +315,26 @@ static void loop(struct l4vio_server *server)
             handle_event(server, l4vio_server_event(events[i].data.u64));
         if (!server->config.thread_per_queue)
             l4vio_worker_turn(&server->workers[0]);
+        mind_listener(server);
     }
 }
 
 int l4vio_server_run(struct l4vio_server *server, struct l4vio_error *error)
 {
-    struct l4vio_event event = {.slot = L4VIO_SERVER_SLOT, .source = L4VIO_SOURCE_LISTEN};
     uint64_t count;
 
     server->ending = false;
     server->stopping = 0;
     server->silent = 0;
     server->next_look_ns = 0;
+    server->next_connect_ns = 0;
+    server->connect_told = false;
+    server->listening = false;
     int result = l4vio_workers_start(server, error);
     if (result < 0)
         return result;
-    if (l4vio_server_watch(server->epoll, server->listener, EPOLLIN, event) < 0)
+    mind_listener(server);
+    if (!server->config.connect && !server->listening)
         result = l4vio_fail(error, L4VIO_ENOMEM, "epoll does not take the socket", (uint64_t)errno);
     else
         loop(server);

@@ -61,12 +61,14 @@ static void fill_defaults(struct l4vio_server *server)
 {
     struct l4vio_server_config *config = &server->config;
     struct l4vio_server_quotas *quotas = &config->quotas;
+    const struct l4vio_server_protocol *protocol = server->protocol;
 
-    quotas->clients = quotas->clients ? quotas->clients : 64;
+    quotas->clients = quotas->clients ? quotas->clients : protocol->clients;
     quotas->regions = quotas->regions ? quotas->regions : 64;
     quotas->mapped_bytes = quotas->mapped_bytes ? quotas->mapped_bytes : UINT64_C(16) << 30;
     quotas->calls_per_turn = quotas->calls_per_turn ? quotas->calls_per_turn : 32;
-    quotas->hello_timeout_ms = quotas->hello_timeout_ms ? quotas->hello_timeout_ms : 2000;
+    quotas->hello_timeout_ms =
+        quotas->hello_timeout_ms ? quotas->hello_timeout_ms : protocol->hello_timeout_ms;
     server->worker_count = config->thread_per_queue ? config->service.queue_count : 1;
 }
 
@@ -75,10 +77,10 @@ static int check_config(const struct l4vio_server *server, struct l4vio_error *e
     const struct l4vio_server_config *config = &server->config;
     const struct l4vio_service *service = &config->service;
 
-    if (!server->protocol)
-        return l4vio_fail(error, L4VIO_EINVAL, "no protocol", 0);
     if (config->cmd_mode && !server->protocol->has_cmd_mode)
         return l4vio_fail(error, L4VIO_EINVAL, "this protocol has no cmd mode", 0);
+    if (config->connect && !server->protocol->can_connect)
+        return l4vio_fail(error, L4VIO_EINVAL, "clients of this protocol do not listen", 0);
     if (!config->path || !*config->path || strlen(config->path) >= sizeof(server->path))
         return l4vio_fail(error, L4VIO_EINVAL, "socket path is empty or too long",
                           config->path ? strlen(config->path) : 0);
@@ -117,20 +119,26 @@ static int make(struct l4vio_server *server, struct l4vio_error *error)
     memcpy(server->path, server->config.path, strlen(server->config.path) + 1);
     server->clients = calloc(server->config.quotas.clients, sizeof(struct l4vio_served_client *));
     server->workers = calloc(server->worker_count, sizeof(*server->workers));
-    if (!server->clients || !server->workers)
+    if (server->protocol->mappings)
+        server->mapping_count = server->config.quotas.clients *
+                                (server->config.quotas.regions + server->protocol->mappings);
+    server->mappings = calloc(server->mapping_count + 1u, sizeof(*server->mappings));
+    if (!server->clients || !server->workers || !server->mappings)
         return l4vio_fail(error, L4VIO_ENOMEM, "out of memory", 0);
     result = l4vio_linux_open(&server->linux_platform, &server->platform, error);
     if (result < 0)
         return result;
-    result = l4vio_server_listen(server, error);
+    if (!server->config.connect)
+        result = l4vio_server_listen(server, error);
     return result < 0 ? result : make_descriptors(server, error);
 }
 
 int l4vio_server_open(const struct l4vio_server_config *config, struct l4vio_server **out,
                       struct l4vio_error *error)
 {
+    if (!config->protocol)
+        return l4vio_fail(error, L4VIO_EINVAL, "no protocol", 0);
     struct l4vio_server *server = calloc(1, sizeof(*server));
-
     if (!server)
         return l4vio_fail(error, L4VIO_ENOMEM, "out of memory", 0);
     server->config = *config;
@@ -144,7 +152,8 @@ int l4vio_server_open(const struct l4vio_server_config *config, struct l4vio_ser
         return result;
     }
     for (unsigned i = 0; i < config->allowed_uid_count; i++) {
-        if (config->allowed_uids[i] != geteuid() && config->allowed_uids[i] != 0)
+        if (!config->connect && config->allowed_uids[i] != geteuid() &&
+            config->allowed_uids[i] != 0)
             l4vio_server_log(server,
                              "the socket has mode 0600: uid %u also needs write permission on it",
                              config->allowed_uids[i]);
@@ -188,6 +197,7 @@ void l4vio_server_close(struct l4vio_server *server)
     l4vio_linux_close(server->linux_platform);
     free(server->clients);
     free(server->workers);
+    free(server->mappings);
     pthread_mutex_destroy(&server->log_lock);
     free(server);
 }

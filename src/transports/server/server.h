@@ -54,6 +54,7 @@ struct l4vio_served_queue {
     bool active;                     /* In the worker's list. */
     bool due;                        /* To be processed, whatever the ring says. */
     bool spinning;                   /* The ring is empty and kicks are not asked for yet. */
+    bool off;                        /* The protocol wants nothing to be taken. */
     uint64_t spin_span_ns;           /* How long to go on so. */
     uint64_t spin_start_ns;          /* 0: the clock was not read yet. */
     uint64_t spin_now_ns;            /* When it was read last. */
@@ -105,11 +106,25 @@ struct l4vio_served_client {
     struct l4vio_served_queue *queues;
 };
 
+/* Memory of a file that a client shares and may cut short at any time. The atomics are for the handler of
+ * a fault; they change only while nobody touches the memory. */
+struct l4vio_mapping {
+    atomic_uintptr_t base; /* Of the first page; 0: this one is free. */
+    atomic_size_t bytes;
+    atomic_bool lost; /* A fault was caught: what lies there now is nobody's. */
+    struct l4vio_served_client *client;
+};
+
 /* What clients speak. All in the main thread. */
 struct l4vio_server_protocol {
-    int socket_type;     /* SOCK_SEQPACKET, SOCK_STREAM. */
-    size_t client_bytes; /* Of `own`, zeroed. */
-    bool has_cmd_mode;   /* `look` is called by the clock, too. */
+    int socket_type;           /* SOCK_SEQPACKET, SOCK_STREAM. */
+    size_t client_bytes;       /* Of `own`, zeroed. */
+    bool has_cmd_mode;         /* `look` is called by the clock, too. */
+    bool can_connect;          /* To clients that listen. */
+    bool waits_outside;        /* Who finds no room is not refused, but waits to be accepted. */
+    unsigned clients;          /* At once, where the program does not say. */
+    unsigned hello_timeout_ms; /* Likewise. */
+    unsigned mappings;         /* l4vio_client_map: besides one per region; 0: none at all. */
 
     /* A client has come; it has no device yet. */
     void (*begin)(struct l4vio_served_client *client);
@@ -125,6 +140,9 @@ struct l4vio_server_protocol {
     void (*heard)(struct l4vio_served_client *client, uint16_t source);
     /* Has a look at what the client may have written without telling. May be NULL. */
     void (*look)(struct l4vio_served_client *client);
+    /* With control: somebody wanted the main thread to look (l4vio_server_signal), perhaps for this
+     * client. May be NULL. */
+    void (*woken)(struct l4vio_served_client *client);
     /* What was put off by l4vio_client_stop may run: nothing is in flight, and nothing is taken. */
     void (*resume)(struct l4vio_served_client *client);
 
@@ -146,7 +164,10 @@ struct l4vio_server {
     ino_t socket_inode;
     bool socket_made;
     int listener;
-    int reserve; /* Given up to refuse a client when descriptors have run out. */
+    bool listening;           /* It is in the epoll set. */
+    uint64_t next_connect_ns; /* When to try again. */
+    bool connect_told;        /* That it did not work was logged. */
+    int reserve;              /* Given up to refuse a client when descriptors have run out. */
     int epoll;
     int stop; /* Eventfd. */
     int wake; /* Eventfd: a worker wants the main thread to look. */
@@ -161,6 +182,8 @@ struct l4vio_server {
     atomic_bool workers_end;
     struct l4vio_worker *workers;
     unsigned worker_count;
+    struct l4vio_mapping *mappings;
+    unsigned mapping_count;
     pthread_mutex_t log_lock;
     atomic_uint_least64_t accepted, refused, gone, protocol_errors, device_failures;
     atomic_uint client_count;
@@ -169,6 +192,8 @@ struct l4vio_server {
 /* socket.c */
 int l4vio_server_listen(struct l4vio_server *server, struct l4vio_error *error);
 void l4vio_server_unlisten(struct l4vio_server *server);
+/* Connects to a client that listens: the socket, or -1. */
+int l4vio_server_connect(const struct l4vio_server *server);
 
 /* server.c */
 void l4vio_server_log(struct l4vio_server *server, const char *format, ...)
@@ -224,6 +249,19 @@ static inline bool l4vio_client_stops(const struct l4vio_served_client *client, 
 void l4vio_client_activate(struct l4vio_served_client *client);
 /* With control: tells of device failures that were not told of yet. */
 void l4vio_client_tell_failure(struct l4vio_served_client *client);
+
+/* memory.c */
+/*
+ * Maps part of a file for a client, which may change its size at any time: faults are told to
+ * l4vio_server_memory_fault. `base` is where `offset_bytes` is. What is not memory of this machine is refused.
+ */
+int l4vio_client_map(struct l4vio_served_client *client, int fd, uint64_t offset_bytes,
+                     uint64_t size_bytes, struct l4vio_mapping **out, void **base,
+                     struct l4vio_error *error);
+/* NULL is fine. Nobody touches the memory any more. */
+void l4vio_client_unmap(struct l4vio_mapping *mapping);
+/* Whether some memory of the client is lost. */
+bool l4vio_client_lost_memory(const struct l4vio_served_client *client);
 
 /* loop.c */
 /* Ends a connection, at once or when nothing is in flight; `why` is logged. */

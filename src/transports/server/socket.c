@@ -111,6 +111,18 @@ int l4vio_server_listen(struct l4vio_server *server, struct l4vio_error *error)
     return result;
 }
 
+int l4vio_server_connect(const struct l4vio_server *server)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, server->protocol->socket_type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    memcpy(address.sun_path, server->path, sizeof(server->path));
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
 void l4vio_server_unlisten(struct l4vio_server *server)
 {
     struct stat status;

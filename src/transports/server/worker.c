@@ -103,7 +103,8 @@ static bool serve(struct l4vio_worker *worker, struct l4vio_served_queue *queue,
     bool due = queue->due;
 
     queue->due = false;
-    if (l4vio_client_stops(client, queue->index) || !ring || !l4vio_device_live(client->device)) {
+    if (queue->off || l4vio_client_stops(client, queue->index) || !ring ||
+        !l4vio_device_live(client->device)) {
         queue->spinning = false;
         return serve_stopped(worker, client, queue->index);
     }
