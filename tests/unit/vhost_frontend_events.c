@@ -51,6 +51,18 @@ static void await_config(struct vhost_rig *rig)
     platform->ops->notification_drain(platform->self, notification);
 }
 
+/* Says that the configuration has changed, and wants no answer. */
+static void send_change(struct vhost_rig *rig)
+{
+    const struct raw_message message = {.request = CONFIG_CHANGE, .flags = 1};
+    const int channel = raw_backend_channel(rig->backend);
+
+    /* The thread closes the channel at the end of the connection. */
+    raw_backend_lock(rig->backend);
+    assert_true(raw_backend_send(channel, &message));
+    raw_backend_unlock(rig->backend);
+}
+
 /* Sends a request over the channel and returns what is answered. */
 static uint64_t ask_front_end(struct vhost_rig *rig, uint32_t request, int fd)
 {
@@ -88,10 +100,9 @@ static void a_change_of_the_configuration_is_heard(void **state)
 static void a_change_needs_no_answer(void **state)
 {
     struct vhost_rig *rig = *state;
-    struct raw_message message = {.request = CONFIG_CHANGE, .flags = 1};
 
     assert_int_equal(vhost_rig_bring_up(rig, 1, NULL), L4VIO_OK);
-    assert_true(raw_backend_send(raw_backend_channel(rig->backend), &message));
+    send_change(rig);
     await_config(rig);
     assert_true(l4vio_driver_config_changed(&rig->driver));
 }
@@ -176,16 +187,53 @@ static void a_reset_ends_an_error(void **state)
 static void a_status_that_needs_a_reset_is_looked_up(void **state)
 {
     struct vhost_rig *rig = *state;
-    struct raw_message message = {.request = CONFIG_CHANGE, .flags = 1};
 
     assert_int_equal(vhost_rig_bring_up(rig, 1, NULL), L4VIO_OK);
     assert_int_equal(vhost_rig_submit(rig, 0), L4VIO_OK);
     raw_backend_lock(rig->backend);
     rig->backend->state.status |= VIRTIO_STATUS_NEEDS_RESET;
     raw_backend_unlock(rig->backend);
-    assert_true(raw_backend_send(raw_backend_channel(rig->backend), &message));
+    send_change(rig);
     assert_int_equal(l4vio_driver_wait_used(&rig->driver, &rig->queues[0], vhost_rig_deadline(rig)),
                      L4VIO_EIO);
+}
+
+/* The status is asked for by the front end itself: who does not answer that is as dead as any other. */
+static enum raw_verdict hide_status(struct raw_backend *backend, struct raw_message *message)
+{
+    (void)backend;
+    return message->request == RAW_GET_STATUS ? RAW_SILENT : RAW_DEFAULT;
+}
+
+static void a_status_that_does_not_come_ends_the_connection(void **state)
+{
+    struct vhost_rig *rig = *state;
+
+    rig->options.timeout_ns = UINT64_C(500000000);
+    assert_int_equal(vhost_rig_bring_up(rig, 1, NULL), L4VIO_OK);
+    assert_int_equal(vhost_rig_submit(rig, 0), L4VIO_OK);
+    raw_backend_lock(rig->backend);
+    rig->backend->script = hide_status;
+    raw_backend_unlock(rig->backend);
+    send_change(rig);
+    assert_int_equal(l4vio_driver_wait_used(&rig->driver, &rig->queues[0], vhost_rig_deadline(rig)),
+                     L4VIO_EPIPE);
+}
+
+static void closing_does_not_wait_for_a_status(void **state)
+{
+    struct vhost_rig *rig = *state;
+
+    assert_int_equal(vhost_rig_bring_up(rig, 1, NULL), L4VIO_OK);
+    raw_backend_clear_log(rig->backend);
+    raw_backend_lock(rig->backend);
+    rig->backend->script = hide_status;
+    raw_backend_unlock(rig->backend);
+    send_change(rig);
+    assert_true(raw_backend_await(rig->backend, RAW_GET_STATUS, 1));
+    const uint64_t begin = rig->platform.ops->now_ns(rig->platform.self);
+    rig->transport.ops->close(rig->transport.self);
+    assert_true(rig->platform.ops->now_ns(rig->platform.self) - begin < VHOST_RIG_TIMEOUT_NS / 2);
 }
 
 static void garbage_on_the_channel_ends_the_channel_only(void **state)
@@ -252,6 +300,8 @@ int main(void)
         TEST(an_error_of_a_ring_wakes_who_waits),
         TEST(a_reset_ends_an_error),
         TEST(a_status_that_needs_a_reset_is_looked_up),
+        TEST(a_status_that_does_not_come_ends_the_connection),
+        TEST(closing_does_not_wait_for_a_status),
         TEST(garbage_on_the_channel_ends_the_channel_only),
         TEST(an_answer_that_nobody_asked_for_ends_the_channel_only),
         TEST(a_back_end_that_takes_no_answers_loses_its_channel),

@@ -177,6 +177,28 @@ static void answers_may_come_in_pieces(void **state)
     assert_int_equal(vhost_rig_bring_up(rig, 1, NULL), L4VIO_OK);
 }
 
+/* As libvhost-user does. */
+static enum raw_verdict keep_flags(struct raw_backend *backend, struct raw_message *message)
+{
+    const uint64_t success = 0;
+    struct raw_message reply = {
+        .request = message->request, .flags = message->flags | RAW_FLAG_REPLY, .size = 8};
+
+    if (message->request != RAW_SET_VRING_NUM)
+        return RAW_DEFAULT;
+    memcpy(reply.u.bytes, &success, sizeof(success));
+    raw_backend_send(backend->state.socket, &reply);
+    return RAW_DONE;
+}
+
+static void an_answer_may_have_the_flags_of_its_question(void **state)
+{
+    struct vhost_rig *rig = *state;
+
+    rig->backend->script = keep_flags;
+    assert_int_equal(vhost_rig_bring_up(rig, 1, NULL), L4VIO_OK);
+}
+
 /* Ways to answer wrongly. */
 enum wrong {
     OTHER_REQUEST,
@@ -316,6 +338,32 @@ static void a_back_end_that_comes_late_is_waited_for(void **state)
     assert_int_equal(rig->transport.ops->peer_alive(rig->transport.self), L4VIO_OK);
 }
 
+static void *connect_backend(void *backend)
+{
+    raw_backend_start_connecting(backend);
+    return NULL;
+}
+
+static void a_back_end_may_connect_again(void **state)
+{
+    struct vhost_rig *rig = *state;
+    struct stat status;
+    pthread_t helper;
+
+    rig->options.listen = true;
+    assert_int_equal(pthread_create(&helper, NULL, connect_backend, rig->backend), 0);
+    assert_int_equal(l4vio_vhost_user_connect(rig->backend->path, &rig->platform, &rig->options,
+                                              &rig->connection, &rig->transport, NULL),
+                     L4VIO_OK);
+    pthread_join(helper, NULL);
+    raw_backend_stop(rig->backend);
+    assert_int_equal(stat(rig->backend->path, &status), 0);
+    assert_int_equal(pthread_create(&helper, NULL, connect_backend, rig->backend), 0);
+    assert_int_equal(reconnect(rig, VHOST_RIG_TIMEOUT_NS), L4VIO_OK);
+    pthread_join(helper, NULL);
+    assert_int_equal(vhost_rig_bring_up(rig, 1, NULL), L4VIO_OK);
+}
+
 static void nobody_comes_back_and_time_runs_out(void **state)
 {
     struct vhost_rig *rig = *state;
@@ -386,10 +434,12 @@ int main(void)
         TEST(silence_after_any_request_ends_the_connection),
         TEST(death_wakes_who_waits),
         TEST(answers_may_come_in_pieces),
+        TEST(an_answer_may_have_the_flags_of_its_question),
         TEST(wrong_answers_end_the_connection),
         TEST(a_position_of_another_queue_ends_the_connection),
         TEST(reconnecting_ends_one_connection_and_makes_another),
         TEST(a_back_end_that_comes_late_is_waited_for),
+        TEST(a_back_end_may_connect_again),
         TEST(nobody_comes_back_and_time_runs_out),
         TEST(split_rings_go_on),
         TEST(packed_rings_go_on),
