@@ -4,7 +4,7 @@
 PREFIX ?= /usr/local
 BUILD  := build/release
 
-.PHONY: all demo test models interop bench bench-instructions soak soak-rings format lint docs install clean help
+.PHONY: all demo test models interop bench bench-instructions soak soak-rings soak-interop format lint docs install clean help
 
 all: ## Build the library and the tool (build/release)
 	@scripts/setup build
@@ -33,6 +33,9 @@ soak: ## Stress tests for SOAK_MINUTES (10) under the sanitizers
 
 soak-rings: ## SOAK_OPERATIONS (10^9) requests over all ring formats and features
 	@scripts/soak-rings
+
+soak-interop: ## SOAK_MINUTES (10) of random loads on devices of others, and on ours, that are killed
+	@scripts/soak-interop
 
 models: ## Check the Promela models with spin; a line per run, with its states
 	@scripts/setup models

@@ -8,6 +8,9 @@ SLEEPING_GOAL = 1.25
 NBD_GOAL = 20
 MEMCPY_GOAL = 0.8
 FLAT_GOAL = 1.10
+VHOST_NBD_GOAL = 4
+VHOST_FILE_GOAL = 0.8
+GUEST_GOAL = 1.0
 
 
 def rows(programs, program, **wanted):
@@ -142,8 +145,33 @@ def flat(programs):
                          high["ns"] / low["ns"])
 
 
+def vhost_user(programs):
+    """Our driver at QEMU's storage daemon, waiting adaptively."""
+    wanted = [
+        (32, "fio NBD, storage daemon", VHOST_NBD_GOAL),
+        (64, "fio NBD, storage daemon", VHOST_NBD_GOAL),
+        (64, "fio io_uring, file", VHOST_FILE_GOAL),
+    ]
+    for depth, who, goal in wanted:
+        own = rows(programs, "vhost_user", who="storage daemon", depth=depth)
+        for row in rows(programs, "vhost_user", who=who, depth=depth):
+            for mine in own:
+                yield figure(f"vhost-user, storage daemon, 4 KiB random read, depth {depth}",
+                             mine["per_s"], "/s", goal, who, row["per_s"],
+                             mine["per_s"] / row["per_s"], True)
+
+
+def guests(programs):
+    for own in rows(programs, "guest_reads", who="l4vio"):
+        for peer in rows(programs, "guest_reads", who="qemu-storage-daemon", depth=own["depth"]):
+            yield figure(f"Linux guest at our device, 4 KiB random read, depth {own['depth']}",
+                         own["reads_per_s"], "/s", GUEST_GOAL, "at qemu-storage-daemon",
+                         peer["reads_per_s"], own["reads_per_s"] / peer["reads_per_s"], True)
+
+
 def figures(programs):
     result = []
-    for group in (instructions, two_threads, latency, throughput, copy, memory, flat):
+    for group in (instructions, two_threads, latency, throughput, copy, memory, flat, vhost_user,
+                  guests):
         result.extend(group(programs))
     return result

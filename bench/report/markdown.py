@@ -93,6 +93,32 @@ def peer_table(programs):
     return table(["load", "who", "reads", "GB/s", "l4 memory image is, times"], body)
 
 
+def when(programs, name):
+    described = programs.get(name, {}).get("machine")
+    return f"Measured {described['date']}, load {described['load']}.\n\n" if described else ""
+
+
+def vhost_table(programs):
+    """What a server's CPU allows: reads per second of CPU time, all its threads together."""
+    body = []
+    for row in sorted(rows(programs, "vhost_user"), key=lambda row: row["depth"]):
+        busy = row["server_cpus"]
+        body.append((f"depth {row['depth']}", row["who"], goals.number(row["per_s"], "/s"),
+                     f"{busy:.2f}" if busy else "",
+                     f"{busy / row['per_s'] * 1e6:.2f} us" if busy else "", row["our_driver_is"]))
+    return when(programs, "vhost_user") + table(
+        ["random 4 KiB", "who", "reads", "CPUs of the server", "its CPU time per read",
+         "our driver at the storage daemon is, times"], body)
+
+
+def guest_table(programs):
+    body = [(f"{row['load']}, depth {row['depth']}", row["who"], goals.number(row["reads_per_s"], "/s"),
+             goals.number(row["lowest"], "/s"), goals.number(row["highest"], "/s"))
+            for row in rows(programs, "guest_reads")]
+    return when(programs, "guest_reads") + table(
+        ["user-mode-linux, O_DIRECT", "device", "reads", "lowest", "highest"], body)
+
+
 def tables(results):
     programs = results["programs"]
     described = results["machine"]
@@ -116,6 +142,8 @@ def tables(results):
         section("Block, one read at a time", latency_table(programs), "block_latency"),
         section("Block, sequential", copy_table(programs), "block_sequential"),
         section("Block, against others", peer_table(programs), "block_random"),
+        section("vhost-user, against others", vhost_table(programs), "vhost_user"),
+        section("vhost-user, a Linux guest", guest_table(programs)),
     ]
     skips = [f"- {name}: {why}" for name, why in goals.skipped(programs)]
     if skips:

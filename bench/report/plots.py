@@ -103,25 +103,34 @@ def ring_queues(programs):
                      "queues of 256 entries (log)")
 
 
-def block_random(programs):
-    found = rows(programs, "block_peers", load="random 4 KiB")
+def reads_by_depth(found, title, limit_of, limit_title):
+    """Groups of bars, one per depth."""
     depths = sorted({row["depth"] for row in found})
-    whos = [who for who in dict.fromkeys(row["who"] for row in found) if who != "memcpy"]
-    limit = [row["per_s"] for row in found if row["who"] == "memcpy"]
+    whos = [who for who in dict.fromkeys(row["who"] for row in found) if who != limit_of]
+    limit = [row["per_s"] for row in found if row["who"] == limit_of]
     if not whos:
         return None
-    plot = Plot("4 KiB random reads", "", "reads per second (log)")
+    plot = Plot(title, "", "reads per second (log)")
     width = len(whos) + 1
     plot.commands += ["set logscale y 10", 'set format y "%.0f"', "set style fill solid", "set boxwidth 0.9",
                       f"set xrange [-1:{width * len(depths)}]"]
     for place, who in enumerate(whos):
         points = [(width * depths.index(row["depth"]) + place, row["per_s"],
                    f"depth {row['depth']}" if place == 2 else "") for row in found if row["who"] == who]
-        plot.bars(points, who, COLOURS[place])
+        plot.bars(points, who, COLOURS[place % len(COLOURS)])
     if limit:
-        plot.curve([(-1, max(limit)), (width * len(depths), max(limit))], "limit: memcpy by one CPU",
-                   "black", limit=True)
+        plot.curve([(-1, max(limit)), (width * len(depths), max(limit))], limit_title, "black", limit=True)
     return plot
+
+
+def block_random(programs):
+    return reads_by_depth(rows(programs, "block_peers", load="random 4 KiB"), "4 KiB random reads",
+                          "memcpy", "limit: memcpy by one CPU")
+
+
+def vhost_user(programs):
+    return reads_by_depth(rows(programs, "vhost_user"), "4 KiB random reads through vhost-user",
+                          "storage daemon, reads nothing", "limit: the daemon's rings alone")
 
 
 def bars_with_limit(title, ylabel, points, limit, limit_title):
@@ -178,7 +187,7 @@ def limits(programs):
 
 
 PLOTS = (limits, ring_batch, ring_lines, ring_sizes, ring_queues, block_random, block_sequential,
-         block_latency)
+         block_latency, vhost_user)
 
 
 def draw(results, folder):

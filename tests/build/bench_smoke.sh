@@ -22,7 +22,7 @@ programs = results["programs"]
 for name in ("limits", "ring_sizes", "block_latency", "block_copy"):
     assert programs[name]["rows"], name
 if two_cpus:
-    for name in ("ring_two_threads", "block_peers"):
+    for name in ("ring_two_threads", "block_peers", "vhost_user"):
         assert programs[name]["rows"], name
     assert any(row["figure"].startswith("two CPUs") for row in results["figures"])
 assert all(row["goal"] is not None for row in results["figures"])
@@ -32,7 +32,8 @@ scripts/bench --markdown --output "$output" >"$output/markdown" || fail "--markd
 grep -q '^| figure' "$output/markdown" || fail "--markdown has no goals"
 
 command -v gnuplot >/dev/null || { echo "plots: no gnuplot"; exit 77; }
-for plot in limits ring_batch ring_lines ring_sizes ring_queues block_random block_sequential block_latency; do
-    case $plot in limits | ring_batch | ring_lines | block_random) [ "$(nproc)" -gt 1 ] || continue ;; esac
+for plot in limits ring_batch ring_lines ring_sizes ring_queues block_random block_sequential block_latency \
+    vhost_user; do
+    case $plot in limits | ring_batch | ring_lines | block_random | vhost_user) [ "$(nproc)" -gt 1 ] || continue ;; esac
     grep -q '</svg>' "$output/$plot.svg" || fail "no plot $plot.svg"
 done
