@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* --reconnect: what becomes of a device that goes away. */
 #include <inttypes.h>
-#include <string.h>
+#include <stdio.h>
 
 #include "tool/client.h"
 #include "tool/report.h"
@@ -21,13 +21,17 @@ static uint64_t least(uint64_t a, uint64_t b)
 static void tell_return(struct client *client, uint64_t gone_ns)
 {
     const struct l4vio_block_reconnects *now = &client->block->reconnects;
-    char span[VALUE_TEXT_BYTES];
+    uint64_t resumed = now->resumed - client->reconnects.resumed;
+    uint64_t failed = now->failed - client->reconnects.failed;
+    char span[VALUE_TEXT_BYTES], left[80] = "", impossible[80] = "";
     client->back_ns = clock_ns();
-    notice("%s is back after %s: %" PRIu64 " requests were sent again, %" PRIu64
-           " were left to its own record, %" PRIu64 " are impossible now",
-           client->uri, format_span(client->back_ns - gone_ns, span),
-           now->submitted_again - client->reconnects.submitted_again,
-           now->resumed - client->reconnects.resumed, now->failed - client->reconnects.failed);
+    if (resumed)
+        snprintf(left, sizeof left, ", %" PRIu64 " left to its own record", resumed);
+    if (failed)
+        snprintf(impossible, sizeof impossible, ", %" PRIu64 " not possible any more", failed);
+    notice("%s is back after %s: %" PRIu64 " requests sent again%s%s", client->uri,
+           format_span(client->back_ns - gone_ns, span),
+           now->submitted_again - client->reconnects.submitted_again, left, impossible);
     client->reconnects = *now;
     client->not_back = (struct l4vio_error){0};
 }

@@ -6,9 +6,9 @@
 
 truncate -s 8M disk.img
 
-# Options: starts the server anew, on the same image.
+# Starts the server anew, on the same image.
 come_back() {
-    serve d --image disk.img --queues 2 "$@"
+    serve d --image disk.img --queues 2
 }
 kill_server() {
     kill -KILL "$server_pid"
