@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A device of one's own and a driver for it, in one process over the loopback transport: it takes
- * text and gives it back in capitals. The driver uses the descriptor level of the seed. Given a socket,
+ * text and gives it back in capitals. The driver uses the descriptor level of the seed. Given a URI,
  * the driver speaks to the same device there (own_device_server.c).
  *
  * Try it like this:
  *     own_device "hello, device"
- *     own_device "hello, device" /tmp/upper.sock
+ *     own_device "hello, device" l4:/tmp/upper.sock
+ *     own_device "hello, device" vhost-user:/tmp/upper.sock
  */
 #include <ctype.h>
 #include <stdbool.h>
@@ -19,6 +20,7 @@
 #include <l4vio/driver.h>
 #include <l4vio/l4_unix.h>
 #include <l4vio/loopback.h>
+#include <l4vio/vhost_user.h>
 
 enum { QUEUE_SIZE = 8, SEGMENTS = 4, TEXT_BYTES = 256, ARENA_BYTES = 64 * 1024 };
 
@@ -111,13 +113,24 @@ static void connect_loopback(struct l4vio_driver_config *config, struct l4vio_er
 
 static struct l4vio_linux *linux_platform;
 static struct l4vio_l4_client *client;
+static struct l4vio_vhost_user *vhost_user;
 
-static void connect_socket(const char *path, struct l4vio_driver_config *config,
-                           struct l4vio_error *error)
+/* vhost-user does not say what a device is, so we say what we take it for. */
+static void connect_uri(const char *uri, struct l4vio_driver_config *config,
+                        struct l4vio_error *error)
 {
+    const struct l4vio_vhost_user_options options = {.device_id = device_id};
+    const char *path = strchr(uri, ':') ? strchr(uri, ':') + 1 : uri;
+
     need(l4vio_linux_open(&linux_platform, &config->platform, error), "platform", error);
-    need(l4vio_l4_client_connect(path, &config->platform, 0, &client, &config->transport, error),
-         path, error);
+    if (strncmp(uri, "vhost-user:", 11) == 0)
+        need(l4vio_vhost_user_connect(path, &config->platform, &options, &vhost_user,
+                                      &config->transport, error),
+             uri, error);
+    else
+        need(
+            l4vio_l4_client_connect(path, &config->platform, 0, &client, &config->transport, error),
+            uri, error);
 }
 
 /* ---- The driver ---- */
@@ -163,7 +176,7 @@ int main(int argc, char **argv)
     uint32_t length;
 
     if (argc > 2)
-        connect_socket(argv[2], &config, &error);
+        connect_uri(argv[2], &config, &error);
     else
         connect_loopback(&config, &error);
     need(l4vio_driver_connect(&driver, &config, &error), "connect", &error);
@@ -197,6 +210,7 @@ int main(int argc, char **argv)
 
     l4vio_driver_disconnect(&driver);
     l4vio_l4_client_free(client);
+    l4vio_vhost_user_free(vhost_user);
     l4vio_linux_close(linux_platform);
     return 0;
 }

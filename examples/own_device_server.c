@@ -3,15 +3,16 @@
  * Serves a device of one's own over a Unix socket: each client gets one, that takes text and gives it
  * back in capitals. The device needs three functions; own_device.c has a driver for it.
  *
- * Try it like this:
- *     own_device_server /tmp/upper.sock &
+ * Try it like this, or with vhost-user: for l4: each time:
+ *     own_device_server l4:/tmp/upper.sock &
  *     l4vio info l4:/tmp/upper.sock
- *     own_device "hello, device" /tmp/upper.sock
+ *     own_device "hello, device" l4:/tmp/upper.sock
  */
 #include <ctype.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <l4vio/device.h>
 #include <l4vio/l4_unix.h>
@@ -105,9 +106,14 @@ int main(int argc, char **argv)
 {
     static const struct l4vio_service_ops ops = {
         .create = create, .destroy = destroy, .process = process};
-    struct l4vio_server_config config = {.protocol = l4vio_l4_protocol(),
-                                         .path = argc > 1 ? argv[1] : "",
-                                         .service = {.ops = &ops, .queue_count = 1}};
+    const char *uri = argc > 1 ? argv[1] : "";
+    bool vhost_user = strncmp(uri, "vhost-user:", 11) == 0;
+    /* The device is the same, whatever its clients speak. */
+    struct l4vio_server_config config = {
+        .protocol = vhost_user ? l4vio_vhost_user_protocol() : l4vio_l4_protocol(),
+        .path = strchr(uri, ':') ? strchr(uri, ':') + 1 : uri,
+        .service = {.ops = &ops, .queue_count = 1},
+    };
     struct l4vio_error error = {0};
 
     int result = l4vio_server_open(&config, &server, &error);
@@ -118,6 +124,6 @@ int main(int argc, char **argv)
         l4vio_server_close(server);
     }
     if (result < 0)
-        fprintf(stderr, "%s: %s\n", config.path, error.text);
+        fprintf(stderr, "%s: %s\n", uri, error.text);
     return result < 0;
 }

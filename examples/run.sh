@@ -42,16 +42,18 @@ await() {
 }
 
 own=$folder/own.sock
-"$programs/own_device_server" "$own" >"$folder/log" 2>&1 &
-server=$!
-await "$own"
-check own_device_server '^HELLO, SOCKET$' "$programs/own_device" 'hello, socket' "$own"
-if [ -n "${L4VIO:-}" ]; then
-    check own_device_server '49374' "$L4VIO" info "l4:$own"
-fi
-kill $server
-wait $server || { echo "own_device_server: does not end well"; failed=1; }
-server=
+for scheme in l4 vhost-user; do
+    "$programs/own_device_server" "$scheme:$own" >"$folder/log" 2>&1 &
+    server=$!
+    await "$own"
+    check "own_device_server $scheme" '^HELLO, SOCKET$' "$programs/own_device" 'hello, socket' "$scheme:$own"
+    if [ -n "${L4VIO:-}" ]; then
+        check "own_device_server $scheme" '49374' "$L4VIO" info --class 0xc0de "$scheme:$own"
+    fi
+    kill $server
+    wait $server || { echo "own_device_server: does not end well"; failed=1; }
+    server=
+done
 
 if [ -n "${L4VIO:-}" ]; then
     notes=$folder/notes.sock

@@ -28,7 +28,7 @@ int main(int argc, char **argv)
     struct l4vio_vhost_user_info info = {0};
     struct l4vio_error error = {0};
     struct l4vio_session *session;
-    unsigned char data[512];
+    unsigned char data[512] = {0};
 
     if (argc != 2)
         return 2;

@@ -154,7 +154,8 @@ const struct l4vio_class l4vio_class_pmem = {
 /* Replay protected memory. */
 
 static const struct l4vio_config_field rpmb_fields[] = {
-    {CLASS_FIELD("capacity", 0, 1), CLASS_UNIT("units", 128 * 1024), CLASS_ALWAYS, .most = 0x80},
+    {CLASS_FIELD("capacity", 0, 1), CLASS_UNIT("units", UINT64_C(128) * 1024), CLASS_ALWAYS,
+     .most = 0x80},
     {CLASS_FIELD("max_wr_cnt", 1, 1), CLASS_UNIT("blocks", 256), CLASS_ALWAYS},
     {CLASS_FIELD("max_rd_cnt", 2, 1), CLASS_UNIT("blocks", 256), CLASS_ALWAYS},
 };

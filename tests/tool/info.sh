@@ -5,10 +5,11 @@
 . "$(dirname "$0")/lib/common.sh"
 device=$L4VIO_BUILD/tests/tool/device
 
-# NAME, CLASS, BITS, QUEUES, CONFIG: a device at l4:NAME.
+# NAME, CLASS, BITS, QUEUES, CONFIG: a device at l4:NAME, or whatever $scheme is.
+scheme=l4
 show_off() {
     mkfifo "$1.ready"
-    "$device" "$@" >"$1.ready" &
+    "$device" "$scheme:$1" "${@:2}" >"$1.ready" &
     started+=($!)
     local line=""
     read -r line <"$1.ready"
@@ -101,4 +102,38 @@ succeed info --class vsock l4:vsock
 succeed info --class 19 l4:vsock
 expect 2 "^l4vio: --class: l4:vsock itself says that its class is 19 \(socket device\)$" info --class net l4:vsock
 expect 2 "^l4vio: --class: there is no class 'nix'; these are known: net, block, .*, usb$" info --class nix l4:vsock
+
+# vhost-user does not tell the class.
+scheme=vhost-user
+show_off vnet 1 3,5,16,17,22,60,63 5 525400aabbcc01000200dc05e80300000128800003000000ffffffff
+succeed info vhost-user:vnet
+has '^device  *network card \(1\), a guess \(--class names it\), at vhost-user:vnet$' \
+    '^queues  *5$' '^ *receiveq1, transmitq1, receiveq2, transmitq2, controlq$' '^  mac  *52:54:00:aa:bb:cc$' \
+    '^protocol used  *MQ \(0\), REPLY_ACK \(3\)' '^reset  *the device stops' '^queue reset' '^config changes  *told$'
+lacks '^vendor' '^status' '^notifications'
+succeed info --json vhost-user:vnet
+has '"known_from": "guess"' '"stops_on_reset": true'
+succeed info --class net --json vhost-user:vnet
+has '"known_from": "option"'
+# Nothing was set up: whoever comes next finds the device as it was.
+succeed info vhost-user:vnet
+
+show_off vsound 25 0 4 01000000020000000300000004000000
+succeed info vhost-user:vsound
+has '^device  *of a class that it does not tell \(--class names it\) at vhost-user:vsound$' '^offered  *bit 0' \
+    '^  byte 0  *01 00 00 00 02'
+succeed info --class sound vhost-user:vsound
+has '^device  *sound device \(25\), as --class says, at vhost-user:vsound$' '^offered  *CTLS \(0\)' \
+    '^  streams  *2$' '^  controls  *4$' '^ *controlq, eventq, txq, rxq$'
+lacks 'does not offer'
+succeed info --class rpmb vhost-user:vsound
+has 'does not offer what such a device may offer'
+succeed info --class 0xc0de vhost-user:vsound
+has '^device  *unknown device \(49374\), as --class says,'
+expect 4 "no device at vhost-user:nowhere" info vhost-user:nowhere
+expect 2 "'vhost-user:' is not a device" info vhost-user:
+misbehave stream stream.sock
+expect 4 "vhost-user:stream.sock" info --timeout 0.5 vhost-user:stream.sock
+misbehave silent silent.sock
+expect 4 "silent.sock" info --timeout 0.5 vhost-user:silent.sock
 finished

@@ -10,9 +10,9 @@ dpdk-testpmd --lcores '0@0,1@0' --no-huge -m 512 --no-pci --no-telemetry --file-
     "--vdev=net_vhost0,iface=$PWD/net,queues=1" -- --total-num-mbufs=16384 --rxq=1 --txq=1 \
     --forward-mode=rxonly --auto-start --no-lsc-interrupt <input >net.log 2>&1 &
 server=$!
-started+=($server)
+started+=("$server")
 exec 4>input
-await net $server
+await net "$server"
 succeed info vhost-user:net
 has '^device  *network card \(1\), a guess \(--class names it\), at vhost-user:net$' \
     'MRG_RXBUF \(15\)' 'CTRL_VQ \(17\)' 'RING_PACKED \(34\), IN_ORDER \(35\)' \

@@ -30,14 +30,14 @@ has '^device  *input device \(18\), as --class says,' 'does not offer what such 
 mkfifo pipe
 "$L4VIO" block write vhost-user:disk <pipe >/dev/null 2>client.log &
 client=$!
-started+=($client)
+started+=("$client")
 exec 4>pipe
 busy() { ! "$L4VIO" info --timeout 0.2 vhost-user:disk >/dev/null 2>&1; }
 eventually 20 busy || fail "the client does not keep the daemon busy"
 expect 4 "^l4vio: vhost-user:disk does not answer within 500.00 ms; .* it may be busy with another$" \
     info --timeout 0.5 vhost-user:disk
 exec 4>&-
-wait $client || fail "the client: $(cat client.log)"
+wait "$client" || fail "the client: $(cat client.log)"
 succeed info vhost-user:disk
 end "$daemon_pid"
 

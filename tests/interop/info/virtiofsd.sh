@@ -12,8 +12,8 @@ mkdir shared
 serve_files() {
     virtiofsd --socket-path="$PWD/fs" -o "source=$PWD/shared" -o sandbox=chroot 2>fs.log &
     server=$!
-    started+=($server)
-    await fs $server
+    started+=("$server")
+    await fs "$server"
 }
 
 serve_files
@@ -22,7 +22,7 @@ has '^device  *of a class that it does not tell \(--class names it\) at vhost-us
     '^offered .*VERSION_1 \(32\)|^ .*VERSION_1 \(32\)' '^protocol  *MQ \(0\), LOG_SHMFD \(1\), REPLY_ACK \(3\)' \
     '^queues  *2$' '^configuration  *none can be read$'
 lacks hiprio
-eventually 20 not_running $server || fail "virtiofsd stays without a client"
+eventually 20 not_running "$server" || fail "virtiofsd stays without a client"
 
 serve_files
 succeed info --class fs vhost-user:fs

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Serves a device of any class that does nothing but show itself:
- *     device PATH CLASS-ID BITS QUEUES CONFIG
- * BITS are feature bits with commas (or -), CONFIG is hexadecimal (or -). Says "ready" once it listens, and
+ *     device URI CLASS-ID BITS QUEUES CONFIG
+ * The URI is l4:PATH or vhost-user:PATH. BITS are feature bits with commas (or -), CONFIG is hexadecimal (or -). Says "ready" once it listens, and
  * ends with SIGTERM.
  */
 #include <signal.h>
@@ -112,9 +112,11 @@ int main(int argc, char **argv)
     take_config(argv[5]);
     if (queue_count < 1 || queue_count > QUEUES_MAX)
         return 2;
+    bool vhost_user = strncmp(argv[1], "vhost-user:", 11) == 0;
+    const char *colon = strchr(argv[1], ':');
     struct l4vio_server_config config = {
-        .protocol = l4vio_l4_protocol(),
-        .path = argv[1],
+        .protocol = vhost_user ? l4vio_vhost_user_protocol() : l4vio_l4_protocol(),
+        .path = colon ? colon + 1 : "",
         .service = {.ops = &ops, .queue_count = queue_count},
     };
     if (l4vio_server_open(&config, &server, &error) < 0) {
