@@ -38,7 +38,7 @@ static void open_server(struct block_server *server, const struct block_server_o
     if (l4vio_block_service_open(&block, &server->service, &error))
         fail("service", &error);
     struct l4vio_server_config config = {
-        .protocol = l4vio_l4_protocol(),
+        .protocol = options->vhost_user ? l4vio_vhost_user_protocol() : l4vio_l4_protocol(),
         .path = server->path,
         .service = server->service,
         .thread_per_queue = options->thread_per_queue,
@@ -134,7 +134,8 @@ void block_server_start(struct block_server *server, const struct block_server_o
     if (!mkdtemp(server->folder))
         abort();
     snprintf(server->path, sizeof(server->path), "%s/sock", server->folder);
-    snprintf(server->uri, sizeof(server->uri), "l4:%s", server->path);
+    snprintf(server->uri, sizeof(server->uri), "%s:%s", options->vhost_user ? "vhost-user" : "l4",
+             server->path);
     block_server_restart(server, options);
 }
 

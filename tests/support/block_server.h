@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A block server on a scratch path, in a process or a thread of its own. It listens when the start
+ * A block server on a scratch path, by either protocol, in a process or a thread of its own. It listens when the start
  * call returns; stopping removes everything it made.
  */
 #ifndef L4VIO_TEST_BLOCK_SERVER_H
@@ -15,6 +15,7 @@
 #include <l4vio/l4_unix.h>
 
 struct block_server_options {
+    bool vhost_user;               /* a vhost-user back end rather than an l4 server */
     const char *image;             /* file to serve; NULL: memory of size_bytes */
     uint64_t size_bytes;           /* of the memory */
     bool read_only;                /* offer RO */
@@ -32,7 +33,7 @@ struct block_server_options {
 struct block_server {
     char folder[64];
     char path[96];
-    char uri[104];
+    char uri[112];
     pid_t process;
     pthread_t thread;
     bool in_thread;

@@ -255,30 +255,51 @@ static void over_socket(const struct block_server *server, unsigned number)
     l4vio_session_close(session);
 }
 
-static void every_set_carries_requests_over_a_socket(void **state)
+static void every_set_over_a_socket(bool vhost_user, struct l4vio_features carried,
+                                    const char *const texts[2])
 {
     struct block_server server;
-    struct l4vio_features carried = ring_choice(RING_CHOICES - 1);
-    (void)state;
-    l4vio_features_clear(&carried, L4VIO_F_NOTIFICATION_DATA);
     for (int threads = 0; threads < 2; threads++) {
         struct block_server_options options = {
+            .vhost_user = vhost_user,
             .size_bytes = store_bytes,
             .queue_count = queues_max,
             .thread_per_queue = threads,
             .thread = true,
             .added = carried,
         };
-        what = threads ? "socket, thread per queue" : "socket, one loop";
+        const unsigned all = ring_choice_number(&carried);
+        what = texts[threads];
         block_server_start(&server, &options);
         /* With two threads a sample: each feature alone, each left out. */
-        for (unsigned number = 0; number <= ring_choice_number(&carried); number++) {
-            unsigned left_out = ring_choice_number(&carried) & ~number;
+        for (unsigned number = 0; number <= all; number++) {
+            unsigned left_out = all & ~number;
+            if (number & ~all)
+                continue;
             if (!threads || !(number & (number - 1)) || !(left_out & (left_out - 1)))
                 over_socket(&server, number);
         }
         block_server_stop(&server);
     }
+}
+
+static void every_set_carries_requests_over_a_socket(void **state)
+{
+    static const char *const texts[] = {"socket, one loop", "socket, thread per queue"};
+    struct l4vio_features carried = ring_choice(RING_CHOICES - 1);
+    (void)state;
+    l4vio_features_clear(&carried, L4VIO_F_NOTIFICATION_DATA);
+    every_set_over_a_socket(false, carried, texts);
+}
+
+static void every_set_carries_requests_over_vhost_user(void **state)
+{
+    static const char *const texts[] = {"vhost-user, one loop", "vhost-user, thread per queue"};
+    struct l4vio_features carried = ring_choice(RING_CHOICES - 1);
+    (void)state;
+    l4vio_features_clear(&carried, L4VIO_F_NOTIFICATION_DATA);
+    l4vio_features_clear(&carried, L4VIO_F_ACCESS_PLATFORM);
+    every_set_over_a_socket(true, carried, texts);
 }
 
 static void socket_carries_no_kick_data(void **state)
@@ -308,6 +329,7 @@ int main(void)
         cmocka_unit_test(driver_accepts_no_more_than_is_offered),
         cmocka_unit_test(device_settles_for_what_the_driver_accepts),
         cmocka_unit_test(every_set_carries_requests_over_a_socket),
+        cmocka_unit_test(every_set_carries_requests_over_vhost_user),
         cmocka_unit_test(socket_carries_no_kick_data),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
