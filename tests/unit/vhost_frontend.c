@@ -327,6 +327,18 @@ static void queues_that_are_not_there_are_refused(void **state)
     assert_int_equal(ops->set_config_notify(self, RAW_BACKEND_QUEUES + 1, 0), L4VIO_ERANGE);
 }
 
+static void a_queue_that_is_set_up_is_not_set_up_again(void **state)
+{
+    struct vhost_rig *rig = *state;
+    const struct l4vio_queue_setup setup = {.size = 16};
+
+    assert_int_equal(vhost_rig_bring_up(rig, 1, NULL), L4VIO_OK);
+    assert_int_equal(rig->transport.ops->config_queue(rig->transport.self, 0, &setup,
+                                                      vhost_rig_deadline(rig), NULL),
+                     L4VIO_EINVAL);
+    check_queue(rig, 0, 0);
+}
+
 static void options_say_what_the_back_end_does_not(void **state)
 {
     struct vhost_rig *rig = *state;
@@ -487,6 +499,7 @@ int main(void)
         TEST(the_status_is_the_back_ends_own),
         TEST(a_refused_queue_is_reported_and_the_connection_goes_on),
         TEST(queues_that_are_not_there_are_refused),
+        TEST(a_queue_that_is_set_up_is_not_set_up_again),
         TEST(options_say_what_the_back_end_does_not),
         TEST(more_queues_than_can_be_named_are_cut),
         TEST(options_out_of_range_are_refused),

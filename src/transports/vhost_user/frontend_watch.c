@@ -222,8 +222,8 @@ int l4vio_frontend_start_watching(struct l4vio_vhost_user *frontend, int *channe
     frontend->err_fd = l4vio_eventfd_create();
     if (frontend->stop_fd < 0 || frontend->err_fd < 0)
         code = errno;
-    else if (channel &&
-             socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+    /* Back ends wait for their answers: their end has to be one that blocks. */
+    else if (channel && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
         code = errno;
     frontend->channel_fd = pair[0];
     if (code == 0)
