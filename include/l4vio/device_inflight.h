@@ -31,11 +31,24 @@ extern "C" {
 
 /** Private record per entry of a queue that keeps a record. The caller provides the memory, the library the content. */
 struct l4vio_device_inflight_slot {
-    uint64_t counter; /**< By head: order among the chains of a predecessor. */
-    uint16_t next;  /**< By entry of the record: the next one of its chain, or of the free ones. */
-    uint16_t order; /**< By head: the chain to give out after this one. */
+    uint64_t
+        counter;   /**< By first entry: order among the chains of a predecessor, then their id. */
+    uint16_t next; /**< By entry of the record: the next one of its chain, or of the free ones. */
+    uint16_t
+        order; /**< By first entry: the chain to give out after this one, or how it is taken. */
     uint16_t first; /**< By head or id: first entry of its chain; UINT16_MAX: not in flight. */
-    uint16_t last;  /**< By head or id: last entry of its chain. */
+    uint16_t last;  /**< By first entry: last entry of its chain. */
+};
+
+/** State of a queue that keeps a record; part of struct l4vio_device_queue. Private. */
+struct l4vio_device_inflight {
+    void *region;                             /**< Shared: written only, once set up; NULL: none. */
+    struct l4vio_device_inflight_slot *slots; /**< Private records. */
+    uint64_t counter;                         /**< Of the next chain. */
+    uint16_t head;     /**< Split: the head finished last; packed: the first free entry. */
+    uint16_t resubmit; /**< First chain of a predecessor to give out; UINT16_MAX: none. */
+    uint16_t place;    /**< IN_ORDER: place in the ring of that chain. */
+    uint16_t reserved; /**< 0. */
 };
 
 /**

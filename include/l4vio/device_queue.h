@@ -188,6 +188,7 @@ struct l4vio_device_queue {
     uint32_t index;                              /**< Queue index. */
     const struct l4vio_trace *trace;             /**< Hook or NULL. */
     bool held;                                   /**< Nothing is taken. */
+    struct l4vio_device_inflight inflight;       /**< Record of what is in flight. */
     uint64_t reserved[8];                        /**< Room to grow. */
 };
 

@@ -335,6 +335,58 @@ static inline uint32_t l4vio_private_or32(uint32_t *to, uint32_t bits)
     return __atomic_fetch_or(to, bits, __ATOMIC_ACQ_REL);
 }
 
+/*
+ * Stores to a record that is read once this process is dead, in the machine's byte order: each is one
+ * store, done once all before it in the program are, those to rings among them. Who dies between two of
+ * them has done the first and not the second; the reader comes afterwards, so the CPU has nothing to
+ * order. Loads are the successor's: once each.
+ */
+static inline void l4vio_record_store8(uint8_t *to, uint8_t value)
+{
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    __atomic_store_n(to, value, __ATOMIC_RELAXED);
+}
+static inline void l4vio_record_store16(uint16_t *to, uint16_t value)
+{
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    __atomic_store_n(to, value, __ATOMIC_RELAXED);
+}
+static inline void l4vio_record_store32(uint32_t *to, uint32_t value)
+{
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    __atomic_store_n(to, value, __ATOMIC_RELAXED);
+}
+static inline uint8_t l4vio_record_load8(const uint8_t *from)
+{
+    return __atomic_load_n(from, __ATOMIC_RELAXED);
+}
+static inline uint16_t l4vio_record_load16(const uint16_t *from)
+{
+    return __atomic_load_n(from, __ATOMIC_RELAXED);
+}
+static inline uint32_t l4vio_record_load32(const uint32_t *from)
+{
+    return __atomic_load_n(from, __ATOMIC_RELAXED);
+}
+/* Of 64 bits only where the machine has such a store; else two halves, in any order. */
+static inline void l4vio_record_store64(uint64_t *to, uint64_t value)
+{
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+#if __SIZEOF_POINTER__ >= 8
+    __atomic_store_n(to, value, __ATOMIC_RELAXED);
+#else
+    *(volatile uint64_t *)to = value;
+#endif
+}
+static inline uint64_t l4vio_record_load64(const uint64_t *from)
+{
+#if __SIZEOF_POINTER__ >= 8
+    return __atomic_load_n(from, __ATOMIC_RELAXED);
+#else
+    return *(const volatile uint64_t *)from;
+#endif
+}
+
 /* Sets bits that others set and clear, too. What was written before is visible to whoever sees them. */
 static inline void l4vio_or8_release(uint8_t *to, uint8_t bits)
 {

@@ -5,41 +5,18 @@
  * again once it is written as used, so places between `used_index` and `avail_index` are ours, and
  * `in_flight_entries` tells an empty ring from a full one.
  */
+#include "devices/packed.h"
 #include "core/bytes.h"
 #include "devices/chain.h"
 #include "devices/in_order.h"
 
-#define ROUND_BITS (VIRTQ_PACKED_DESC_F_AVAIL | VIRTQ_PACKED_DESC_F_USED)
-
-static inline struct virtq_packed_desc *ring_of(const struct l4vio_device_queue *queue)
+static inline struct l4vio_packed_position avail_position(const struct l4vio_device_queue *queue)
 {
-    return queue->desc;
+    return (struct l4vio_packed_position){queue->avail_index, queue->avail_bits};
 }
 
-/* A place and the bits that belong to it. */
-struct position {
-    uint32_t place;
-    uint32_t bits;
-};
-
-/* By at most one round. */
-static inline struct position ahead_of(const struct l4vio_device_queue *queue, struct position at,
-                                       uint32_t entries)
-{
-    at.place += entries;
-    if (at.place >= queue->size) {
-        at.place -= queue->size;
-        at.bits ^= ROUND_BITS;
-    }
-    return at;
-}
-
-static inline struct position avail_position(const struct l4vio_device_queue *queue)
-{
-    return (struct position){queue->avail_index, queue->avail_bits};
-}
-
-static inline void set_avail_position(struct l4vio_device_queue *queue, struct position at)
+static inline void set_avail_position(struct l4vio_device_queue *queue,
+                                      struct l4vio_packed_position at)
 {
     queue->avail_index = (uint16_t)at.place;
     queue->avail_bits = (uint16_t)at.bits;
@@ -72,16 +49,16 @@ static int initialize(struct l4vio_device_queue *queue,
     queue->avail_bits =
         first_round(resume->avail) ? VIRTQ_PACKED_DESC_F_AVAIL : VIRTQ_PACKED_DESC_F_USED;
     queue->used_index = (uint16_t)place_in(resume->used);
-    queue->used_bits = first_round(resume->used) ? ROUND_BITS : 0;
+    queue->used_bits = first_round(resume->used) ? L4VIO_PACKED_ROUND_BITS : 0;
     l4vio_store16(&event->off_wrap, 0);
     l4vio_store16_release(&event->flags, VIRTQ_EVENT_F_ENABLE);
     return L4VIO_OK;
 }
 
-static void position(const struct l4vio_device_queue *queue, uint16_t *avail, uint16_t *used)
+void l4vio_packed_position(const struct l4vio_device_queue *queue, uint16_t *avail, uint16_t *used)
 {
     uint32_t avail_round = queue->avail_bits == VIRTQ_PACKED_DESC_F_AVAIL;
-    uint32_t used_round = queue->used_bits == ROUND_BITS;
+    uint32_t used_round = queue->used_bits == L4VIO_PACKED_ROUND_BITS;
     *avail = (uint16_t)(queue->avail_index | avail_round << VIRTQ_EVENT_WRAP_SHIFT);
     *used = (uint16_t)(queue->used_index | used_round << VIRTQ_EVENT_WRAP_SHIFT);
 }
@@ -95,19 +72,19 @@ static inline uint32_t flags_of(struct l4vio_device_entry entry)
  * The descriptor behind one that has NEXT. It was made available before the first one was (clause
  * D-2.8.17-6): the load of that one's flags orders this one. True if it is there.
  */
-static inline bool load_following(const struct l4vio_device_queue *queue, struct position at,
-                                  struct l4vio_device_entry *entry)
+static inline bool load_following(const struct l4vio_device_queue *queue,
+                                  struct l4vio_packed_position at, struct l4vio_device_entry *entry)
 {
     *entry = l4vio_device_entry_at(queue->desc, at.place);
-    return (flags_of(*entry) & ROUND_BITS) == at.bits;
+    return (flags_of(*entry) & L4VIO_PACKED_ROUND_BITS) == at.bits;
 }
 
 /*
  * Follows an indirect table: its entries are a row, and of their flags only WRITE has a meaning. The
  * limit is the device's; empty entries, which make no segment, are bounded by it as well.
  */
-static int walk_table(struct l4vio_device_queue *queue, struct l4vio_device_walk *walk,
-                      struct l4vio_device_chain *chain, struct l4vio_device_entry first)
+int l4vio_packed_walk_table(struct l4vio_device_queue *queue, struct l4vio_device_walk *walk,
+                            struct l4vio_device_chain *chain, struct l4vio_device_entry first)
 {
     uint32_t entries;
     const void *table =
@@ -132,7 +109,7 @@ static int walk_table(struct l4vio_device_queue *queue, struct l4vio_device_walk
 static inline int walk_list(struct l4vio_device_queue *queue, struct l4vio_device_walk *walk,
                             struct l4vio_device_chain *chain, struct l4vio_device_entry entry)
 {
-    struct position at = avail_position(queue);
+    struct l4vio_packed_position at = avail_position(queue);
     uint32_t room = (uint32_t)queue->size - queue->in_flight_entries;
     for (uint32_t entries = 1;; entries++) {
         uint32_t flags = flags_of(entry);
@@ -146,7 +123,7 @@ static inline int walk_list(struct l4vio_device_queue *queue, struct l4vio_devic
         if (entries == room)
             return l4vio_device_queue_break(queue, "a chain longer than what the ring has free",
                                             room);
-        at = ahead_of(queue, at, 1);
+        at = l4vio_packed_ahead(queue, at, 1);
         if (!load_following(queue, at, &entry))
             return l4vio_device_queue_break(
                 queue, "a chain whose later descriptors are not available", at.place);
@@ -167,7 +144,7 @@ static inline int commit(struct l4vio_device_queue *queue, const struct l4vio_de
             return l4vio_device_queue_break(queue, "a buffer id is in flight already", id);
         l4vio_in_order_take(queue, queue->avail_index, chain, id, entries);
     }
-    set_avail_position(queue, ahead_of(queue, avail_position(queue), entries));
+    set_avail_position(queue, l4vio_packed_ahead(queue, avail_position(queue), entries));
     queue->in_flight_entries = (uint16_t)(queue->in_flight_entries + entries);
     queue->in_flight++;
     queue->counters.taken++;
@@ -183,7 +160,7 @@ static int take_chain(struct l4vio_device_queue *queue, struct l4vio_device_chai
     int result;
     l4vio_device_chain_name(chain, l4vio_packed_id(first.word), 1);
     if (flags_of(first) & VIRTQ_DESC_F_INDIRECT)
-        result = walk_table(queue, &walk, chain, first);
+        result = l4vio_packed_walk_table(queue, &walk, chain, first);
     else
         result = walk_list(queue, &walk, chain, first);
     if (!result)
@@ -202,11 +179,11 @@ __attribute__((always_inline)) static inline int take(struct l4vio_device_queue 
                                                       unsigned segments_max, bool in_order,
                                                       bool order_platform)
 {
-    const struct virtq_packed_desc *desc = &ring_of(queue)[queue->avail_index];
+    const struct virtq_packed_desc *desc = &l4vio_packed_ring(queue)[queue->avail_index];
     uint64_t word =
         order_platform ? l4vio_load_packed_platform(desc) : l4vio_load_packed_acquire(desc);
     uint32_t flags = l4vio_packed_flags(word);
-    if ((flags & ROUND_BITS) != queue->avail_bits)
+    if ((flags & L4VIO_PACKED_ROUND_BITS) != queue->avail_bits)
         return 0;
     /* Everything is in flight: the driver may not have written here. */
     if (queue->in_flight_entries == queue->size)
@@ -220,55 +197,11 @@ __attribute__((always_inline)) static inline int take(struct l4vio_device_queue 
     return commit(queue, chain, id, 1, in_order);
 }
 
-/* Used descriptors that are being written: the first one is shown last, and with it all of them. */
-struct writer {
-    struct position at;
-    struct virtq_packed_desc *first;
-    uint64_t first_word;
-    uint32_t chains;
-    uint32_t entries;
-};
-
-static inline void write_used(const struct l4vio_device_queue *queue, struct writer *writer,
-                              uint32_t id, uint32_t written_bytes, uint32_t chains,
-                              uint32_t entries)
-{
-    struct virtq_packed_desc *desc = &ring_of(queue)[writer->at.place];
-    uint32_t flags = writer->at.bits | (written_bytes ? VIRTQ_DESC_F_WRITE : 0);
-    uint64_t word = l4vio_packed_word(written_bytes, id, flags);
-    if (writer->first) {
-        l4vio_store_packed(desc, word);
-    } else {
-        writer->first = desc;
-        writer->first_word = word;
-    }
-    writer->at = ahead_of(queue, writer->at, entries);
-    writer->chains += chains;
-    writer->entries += entries;
-}
-
-static inline void publish(struct l4vio_device_queue *queue, const struct writer *writer,
-                           bool order_platform)
-{
-    if (!writer->first)
-        return;
-    queue->used_index = (uint16_t)writer->at.place;
-    queue->used_bits = (uint16_t)writer->at.bits;
-    queue->in_flight = (uint16_t)(queue->in_flight - writer->chains);
-    queue->in_flight_entries = (uint16_t)(queue->in_flight_entries - writer->entries);
-    queue->unannounced += writer->entries;
-    queue->counters.finished += writer->chains;
-    if (order_platform)
-        l4vio_store_packed_platform(writer->first, writer->first_word);
-    else
-        l4vio_store_packed_release(writer->first, writer->first_word);
-}
-
 __attribute__((always_inline)) static inline void hand_back(struct l4vio_device_queue *queue,
                                                             const struct l4vio_device_used *used,
                                                             unsigned count, bool order_platform)
 {
-    struct writer writer = {.at = {queue->used_index, queue->used_bits}};
+    struct l4vio_packed_writer writer = {.at = {queue->used_index, queue->used_bits}};
     if (count > queue->in_flight) {
         queue->counters.refused_results += count - queue->in_flight;
         count = queue->in_flight;
@@ -279,9 +212,9 @@ __attribute__((always_inline)) static inline void hand_back(struct l4vio_device_
             queue->counters.refused_results++;
             continue;
         }
-        write_used(queue, &writer, used->head, used->written_bytes, 1, used->entries);
+        l4vio_packed_write_used(queue, &writer, used->head, used->written_bytes, 1, used->entries);
     }
-    publish(queue, &writer, order_platform);
+    l4vio_packed_publish(queue, &writer, order_platform);
 }
 
 /* One descriptor for a run of chains lies where the first one does; the rest is skipped. */
@@ -289,28 +222,29 @@ __attribute__((always_inline)) static inline void hand_back_in_order(
     struct l4vio_device_queue *queue, const struct l4vio_device_used *used, unsigned count,
     bool order_platform)
 {
-    struct writer writer = {.at = {queue->used_index, queue->used_bits}};
+    struct l4vio_packed_writer writer = {.at = {queue->used_index, queue->used_bits}};
     struct l4vio_in_order_results results = {used, used + count};
     struct l4vio_in_order_run run;
 
     while (l4vio_in_order_next(queue, writer.at.place, &results, &run))
-        write_used(queue, &writer, run.head, run.written_bytes, run.chains, run.entries);
-    publish(queue, &writer, order_platform);
+        l4vio_packed_write_used(queue, &writer, run.head, run.written_bytes, run.chains,
+                                run.entries);
+    l4vio_packed_publish(queue, &writer, order_platform);
 }
 
 static bool has_avail(const struct l4vio_device_queue *queue)
 {
-    const struct virtq_packed_desc *desc = &ring_of(queue)[queue->avail_index];
-    return (l4vio_load16_acquire(&desc->flags) & ROUND_BITS) == queue->avail_bits;
+    const struct virtq_packed_desc *desc = &l4vio_packed_ring(queue)[queue->avail_index];
+    return (l4vio_load16_acquire(&desc->flags) & L4VIO_PACKED_ROUND_BITS) == queue->avail_bits;
 }
 
 /* Where a chain began that ends at `avail_index`. */
-static struct position behind(const struct l4vio_device_queue *queue, uint32_t entries)
+static struct l4vio_packed_position behind(const struct l4vio_device_queue *queue, uint32_t entries)
 {
-    struct position at = avail_position(queue);
+    struct l4vio_packed_position at = avail_position(queue);
     if (entries > at.place) {
         at.place += queue->size;
-        at.bits ^= ROUND_BITS;
+        at.bits ^= L4VIO_PACKED_ROUND_BITS;
     }
     at.place -= entries;
     return at;
@@ -322,6 +256,7 @@ static int rewind(struct l4vio_device_queue *queue, const struct l4vio_device_ch
         return L4VIO_EINVAL;
     set_avail_position(queue, behind(queue, chain->entries));
     queue->in_flight_entries = (uint16_t)(queue->in_flight_entries - chain->entries);
+    queue->in_flight--;
     return L4VIO_OK;
 }
 
@@ -338,7 +273,7 @@ static int rewind_in_order(struct l4vio_device_queue *queue, const struct l4vio_
  * The place that the driver waits for is among the last `unannounced` ones if it lies at most so far
  * back. One more than a round back is the same place of the next round, which has not come yet.
  */
-static bool wants_notification(const struct l4vio_device_queue *queue)
+bool l4vio_packed_wants_notification(const struct l4vio_device_queue *queue)
 {
     const struct virtq_event_suppress *event = queue->avail;
     uint32_t flags = l4vio_load16_acquire(&event->flags) & 3u;
@@ -352,7 +287,7 @@ static bool wants_notification(const struct l4vio_device_queue *queue)
     return back > 0 && back <= queue->size && (uint32_t)back <= queue->unannounced;
 }
 
-static void set_kicks(struct l4vio_device_queue *queue, bool wanted)
+void l4vio_packed_set_kicks(struct l4vio_device_queue *queue, bool wanted)
 {
     struct virtq_event_suppress *event = queue->used;
     if (!wanted) {
@@ -370,7 +305,7 @@ static void set_kicks(struct l4vio_device_queue *queue, bool wanted)
 }
 
 /* Of what is said to be available, at least the first is to be seen. */
-static bool position_fits(const struct l4vio_device_queue *queue, uint16_t position)
+bool l4vio_packed_position_fits(const struct l4vio_device_queue *queue, uint16_t position)
 {
     uint32_t place = position & ~(1u << VIRTQ_EVENT_WRAP_SHIFT);
     uint32_t round = queue->avail_bits == VIRTQ_PACKED_DESC_F_AVAIL;
@@ -439,11 +374,11 @@ const struct l4vio_device_ring l4vio_device_packed = {
     .broken_ops = {l4vio_device_broken_next, finish_platform, l4vio_device_nothing_avail},
     .held_ops = {l4vio_device_no_next, finish_platform, l4vio_device_nothing_avail},
     .initialize = initialize,
-    .position = position,
+    .position = l4vio_packed_position,
     .rewind = rewind,
-    .wants_notification = wants_notification,
-    .set_kicks = set_kicks,
-    .position_fits = position_fits,
+    .wants_notification = l4vio_packed_wants_notification,
+    .set_kicks = l4vio_packed_set_kicks,
+    .position_fits = l4vio_packed_position_fits,
 };
 
 const struct l4vio_device_ring l4vio_device_packed_in_order = {
@@ -452,9 +387,9 @@ const struct l4vio_device_ring l4vio_device_packed_in_order = {
     .broken_ops = {l4vio_device_broken_next, finish_in_order_platform, l4vio_device_nothing_avail},
     .held_ops = {l4vio_device_no_next, finish_in_order_platform, l4vio_device_nothing_avail},
     .initialize = initialize,
-    .position = position,
+    .position = l4vio_packed_position,
     .rewind = rewind_in_order,
-    .wants_notification = wants_notification,
-    .set_kicks = set_kicks,
-    .position_fits = position_fits,
+    .wants_notification = l4vio_packed_wants_notification,
+    .set_kicks = l4vio_packed_set_kicks,
+    .position_fits = l4vio_packed_position_fits,
 };

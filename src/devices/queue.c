@@ -74,9 +74,14 @@ static bool has(const struct l4vio_device_queue_config *config, unsigned bit)
 
 static const struct l4vio_device_ring *ring_for(const struct l4vio_device_queue_config *config)
 {
-    if (has(config, L4VIO_F_RING_PACKED))
-        return has(config, L4VIO_F_IN_ORDER) ? &l4vio_device_packed_in_order : &l4vio_device_packed;
-    return has(config, L4VIO_F_IN_ORDER) ? &l4vio_device_split_in_order : &l4vio_device_split;
+    static const struct l4vio_device_ring *const rings[2][2][2] = {
+        {{&l4vio_device_split, &l4vio_device_split_recorded},
+         {&l4vio_device_split_in_order, &l4vio_device_split_in_order_recorded}},
+        {{&l4vio_device_packed, &l4vio_device_packed_recorded},
+         {&l4vio_device_packed_in_order, &l4vio_device_packed_in_order_recorded}},
+    };
+    bool recorded = config->resume && config->resume->in_flight;
+    return rings[has(config, L4VIO_F_RING_PACKED)][has(config, L4VIO_F_IN_ORDER)][recorded];
 }
 
 /* One of the three areas of a queue. */
@@ -145,8 +150,6 @@ int l4vio_device_queue_init(struct l4vio_device_queue *queue,
         .index = config->index,
         .trace = config->trace,
     };
-    if (config->resume && config->resume->in_flight)
-        return l4vio_fail(error, L4VIO_ENOSYS, "no record of what is in flight", 0);
     if (!l4vio_virtqueue_size_allowed(config->size, &config->features))
         return l4vio_fail(error, L4VIO_EINVAL, "the size of a queue is not possible", config->size);
     if (has(config, L4VIO_F_IN_ORDER)) {
@@ -217,7 +220,6 @@ int l4vio_device_queue_rewind(struct l4vio_device_queue *queue,
     int result = queue->ring->rewind(queue, chain);
     if (result)
         return result;
-    queue->in_flight--;
     queue->counters.taken--;
     return L4VIO_OK;
 }

@@ -48,6 +48,11 @@ extern const struct l4vio_device_ring l4vio_device_split;
 extern const struct l4vio_device_ring l4vio_device_split_in_order;
 extern const struct l4vio_device_ring l4vio_device_packed;
 extern const struct l4vio_device_ring l4vio_device_packed_in_order;
+/* The same with a record of what is in flight. */
+extern const struct l4vio_device_ring l4vio_device_split_recorded;
+extern const struct l4vio_device_ring l4vio_device_split_in_order_recorded;
+extern const struct l4vio_device_ring l4vio_device_packed_recorded;
+extern const struct l4vio_device_ring l4vio_device_packed_in_order_recorded;
 
 /* Breaks the queue for good, counts and traces it. The cold end of every check. Returns
  * L4VIO_EBADPROTO. */

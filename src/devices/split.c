@@ -1,44 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Device side of the split virtqueue (VIRTIO 1.4, section 2.7). */
+#include "devices/split.h"
 #include "core/bytes.h"
 #include "devices/chain.h"
 #include "devices/in_order.h"
-
-static inline const struct virtq_avail *avail_of(const struct l4vio_device_queue *queue)
-{
-    return queue->avail;
-}
-
-static inline struct virtq_used *used_of(const struct l4vio_device_queue *queue)
-{
-    return queue->used;
-}
-
-static inline const l4vio_le16 *avail_ring(const struct l4vio_device_queue *queue)
-{
-    return (const l4vio_le16 *)(const void *)(avail_of(queue) + 1);
-}
-
-static inline struct virtq_used_elem *used_ring(const struct l4vio_device_queue *queue)
-{
-    return (struct virtq_used_elem *)(void *)(used_of(queue) + 1);
-}
-
-/* Behind the rings, with EVENT_IDX. */
-static inline const l4vio_le16 *used_event(const struct l4vio_device_queue *queue)
-{
-    return &avail_ring(queue)[queue->size];
-}
-
-static inline l4vio_le16 *avail_event(const struct l4vio_device_queue *queue)
-{
-    return (l4vio_le16 *)(void *)&used_ring(queue)[queue->size];
-}
-
-static inline uint32_t place_of(const struct l4vio_device_queue *queue, uint32_t index)
-{
-    return index & (queue->size - 1u);
-}
 
 /* The driver has zeroed them if it keeps the rules; what we own says what we mean anyway. */
 static int initialize(struct l4vio_device_queue *queue,
@@ -47,19 +12,20 @@ static int initialize(struct l4vio_device_queue *queue,
     (void)error;
     if (resume) {
         queue->avail_index = resume->avail;
-        queue->used_index =
-            resume->used_in_ring ? l4vio_load16_acquire(&used_of(queue)->idx) : resume->used;
+        queue->used_index = resume->used_in_ring
+                                ? l4vio_load16_acquire(&l4vio_split_used(queue)->idx)
+                                : resume->used;
     }
     queue->seen_index = queue->avail_index;
     queue->kick_index = queue->avail_index;
-    l4vio_store16(&used_of(queue)->flags, 0);
+    l4vio_store16(&l4vio_split_used(queue)->flags, 0);
     if (queue->event_idx)
-        l4vio_store16(avail_event(queue), queue->kick_index);
-    l4vio_store16_release(&used_of(queue)->idx, queue->used_index);
+        l4vio_store16(l4vio_split_avail_event(queue), queue->kick_index);
+    l4vio_store16_release(&l4vio_split_used(queue)->idx, queue->used_index);
     return L4VIO_OK;
 }
 
-static void position(const struct l4vio_device_queue *queue, uint16_t *avail, uint16_t *used)
+void l4vio_split_position(const struct l4vio_device_queue *queue, uint16_t *avail, uint16_t *used)
 {
     *avail = queue->avail_index;
     *used = queue->used_index;
@@ -106,8 +72,10 @@ static int walk_table(struct l4vio_device_queue *queue, struct l4vio_device_walk
 }
 
 /* Follows a chain from its first descriptor, which was read already. */
-static inline int walk_chain(struct l4vio_device_queue *queue, struct l4vio_device_walk *walk,
-                             struct l4vio_device_chain *chain, struct l4vio_device_entry entry)
+__attribute__((always_inline)) static inline int walk_chain(struct l4vio_device_queue *queue,
+                                                            struct l4vio_device_walk *walk,
+                                                            struct l4vio_device_chain *chain,
+                                                            struct l4vio_device_entry entry)
 {
     for (uint32_t left = queue->size;;) {
         uint32_t flags = flags_of(entry);
@@ -133,7 +101,7 @@ static inline int commit(struct l4vio_device_queue *queue, const struct l4vio_de
                          uint32_t head, bool in_order)
 {
     if (in_order)
-        l4vio_in_order_take(queue, place_of(queue, queue->avail_index), chain, head, 1);
+        l4vio_in_order_take(queue, l4vio_split_place(queue, queue->avail_index), chain, head, 1);
     queue->avail_index++;
     queue->in_flight++;
     queue->counters.taken++;
@@ -154,10 +122,19 @@ static int take_chain(struct l4vio_device_queue *queue, struct l4vio_device_chai
     return commit(queue, chain, chain->head, queue->slots != NULL);
 }
 
+int l4vio_split_walk(struct l4vio_device_queue *queue, struct l4vio_device_chain *chain,
+                     struct l4vio_device_segment *segments, unsigned segments_max, uint32_t head)
+{
+    struct l4vio_device_walk walk = l4vio_device_walk_begin(chain, segments, segments_max);
+    l4vio_device_chain_name(chain, head, 1);
+    int result = walk_chain(queue, &walk, chain, l4vio_device_entry_at(queue->desc, head));
+    return result ? result : l4vio_device_walk_end(queue, &walk, chain);
+}
+
 /* Reads the available index. Entries that were not looked at, or a negative code. */
 static inline int look(struct l4vio_device_queue *queue)
 {
-    uint16_t index = l4vio_device_load_index(&avail_of(queue)->idx, queue->order_platform);
+    uint16_t index = l4vio_device_load_index(&l4vio_split_avail(queue)->idx, queue->order_platform);
     uint16_t pending = (uint16_t)(index - queue->avail_index);
     /* Chains in flight still own descriptors: all together there cannot be more than the size. */
     if ((uint32_t)pending + queue->in_flight > queue->size)
@@ -166,12 +143,20 @@ static inline int look(struct l4vio_device_queue *queue)
     return pending;
 }
 
+static int next_plain(struct l4vio_device_queue *queue, struct l4vio_device_chain *chain,
+                      struct l4vio_device_segment *segments, unsigned segments_max);
+static int next_in_order(struct l4vio_device_queue *queue, struct l4vio_device_chain *chain,
+                         struct l4vio_device_segment *segments, unsigned segments_max);
+
 /* Once everything that was seen is taken: looks, and begins again. */
 static int take_after_look(struct l4vio_device_queue *queue, struct l4vio_device_chain *chain,
                            struct l4vio_device_segment *segments, unsigned segments_max)
 {
     int pending = look(queue);
-    return pending > 0 ? l4vio_device_queue_next(queue, chain, segments, segments_max) : pending;
+    if (pending <= 0)
+        return pending;
+    return queue->slots ? next_in_order(queue, chain, segments, segments_max)
+                        : next_plain(queue, chain, segments, segments_max);
 }
 
 /*
@@ -185,7 +170,8 @@ __attribute__((always_inline)) static inline int take(struct l4vio_device_queue 
     if (queue->avail_index == queue->seen_index)
         return take_after_look(queue, chain, segments, segments_max);
 
-    uint32_t head = l4vio_load16(&avail_ring(queue)[place_of(queue, queue->avail_index)]);
+    uint32_t head =
+        l4vio_load16(&l4vio_split_avail_ring(queue)[l4vio_split_place(queue, queue->avail_index)]);
     if (head >= queue->size)
         return l4vio_device_queue_break(queue, "the head of a chain is out of range", head);
     if (in_order && l4vio_in_order_has(queue, head))
@@ -197,25 +183,6 @@ __attribute__((always_inline)) static inline int take(struct l4vio_device_queue 
         return take_chain(queue, chain, segments, segments_max, first);
     }
     return commit(queue, chain, head, in_order);
-}
-
-static inline void write_used(const struct l4vio_device_queue *queue, uint32_t index, uint32_t head,
-                              uint32_t written_bytes)
-{
-    struct virtq_used_elem *elem = &used_ring(queue)[place_of(queue, index)];
-    l4vio_store32(&elem->id, head);
-    l4vio_store32(&elem->len, written_bytes);
-}
-
-/* Shows what was written up to an index. */
-static inline void publish(struct l4vio_device_queue *queue, uint32_t index, uint32_t chains,
-                           bool order_platform)
-{
-    queue->used_index = (uint16_t)index;
-    queue->in_flight = (uint16_t)(queue->in_flight - chains);
-    queue->unannounced += chains;
-    queue->counters.finished += chains;
-    l4vio_device_publish_index(&used_of(queue)->idx, (uint16_t)index, order_platform);
 }
 
 __attribute__((always_inline)) static inline void hand_back(struct l4vio_device_queue *queue,
@@ -231,8 +198,8 @@ __attribute__((always_inline)) static inline void hand_back(struct l4vio_device_
 
     uint32_t index = queue->used_index;
     for (const struct l4vio_device_used *end = used + count; used != end; used++)
-        write_used(queue, index++, used->head, used->written_bytes);
-    publish(queue, index, count, order_platform);
+        l4vio_split_write_used(queue, index++, used->head, used->written_bytes);
+    l4vio_split_publish(queue, index, count, order_platform);
 }
 
 /* One element for a run of chains lies where that of the first one would; the index skips the rest. */
@@ -245,40 +212,42 @@ __attribute__((always_inline)) static inline void hand_back_in_order(
     uint32_t index = queue->used_index;
     uint32_t chains = 0;
 
-    while (l4vio_in_order_next(queue, place_of(queue, index), &results, &run)) {
-        write_used(queue, index, run.head, run.written_bytes);
+    while (l4vio_in_order_next(queue, l4vio_split_place(queue, index), &results, &run)) {
+        l4vio_split_write_used(queue, index, run.head, run.written_bytes);
         index += run.chains;
         chains += run.chains;
     }
     if (chains)
-        publish(queue, index, chains, order_platform);
+        l4vio_split_publish(queue, index, chains, order_platform);
 }
 
 static bool has_avail(const struct l4vio_device_queue *queue)
 {
-    return l4vio_load16_acquire(&avail_of(queue)->idx) != queue->avail_index;
+    return l4vio_load16_acquire(&l4vio_split_avail(queue)->idx) != queue->avail_index;
 }
 
 static int rewind(struct l4vio_device_queue *queue, const struct l4vio_device_chain *chain)
 {
     (void)chain;
     queue->avail_index--;
+    queue->in_flight--;
     return L4VIO_OK;
 }
 
 static int rewind_in_order(struct l4vio_device_queue *queue, const struct l4vio_device_chain *chain)
 {
-    if (!l4vio_in_order_rewind(queue, place_of(queue, queue->avail_index - 1u), chain))
+    if (!l4vio_in_order_rewind(queue, l4vio_split_place(queue, queue->avail_index - 1u), chain))
         return L4VIO_EINVAL;
     return rewind(queue, chain);
 }
 
-static bool wants_notification(const struct l4vio_device_queue *queue)
+bool l4vio_split_wants_notification(const struct l4vio_device_queue *queue)
 {
     if (!queue->event_idx)
-        return !(l4vio_load16(&avail_of(queue)->flags) & VIRTQ_AVAIL_F_NO_INTERRUPT);
+        return !(l4vio_load16(&l4vio_split_avail(queue)->flags) & VIRTQ_AVAIL_F_NO_INTERRUPT);
     /* Clause V-2.7.7.2-5: is the entry that it waits for among the last ones? */
-    uint16_t since = (uint16_t)(queue->used_index - l4vio_load16(used_event(queue)) - 1u);
+    uint16_t since =
+        (uint16_t)(queue->used_index - l4vio_load16(l4vio_split_used_event(queue)) - 1u);
     return since < queue->unannounced;
 }
 
@@ -286,23 +255,24 @@ static bool wants_notification(const struct l4vio_device_queue *queue)
  * With EVENT_IDX one kick is asked for by its entry, and none by an entry that has passed: nothing
  * has to be written if the driver has passed what it was asked for last.
  */
-static void set_kicks(struct l4vio_device_queue *queue, bool wanted)
+void l4vio_split_set_kicks(struct l4vio_device_queue *queue, bool wanted)
 {
     if (!queue->event_idx) {
-        l4vio_store16(&used_of(queue)->flags, (uint16_t)(wanted ? 0u : VIRTQ_USED_F_NO_NOTIFY));
+        l4vio_store16(&l4vio_split_used(queue)->flags,
+                      (uint16_t)(wanted ? 0u : VIRTQ_USED_F_NO_NOTIFY));
         return;
     }
     uint16_t entry = wanted ? queue->avail_index : (uint16_t)(queue->avail_index - 1u);
     if (entry == queue->kick_index || (!wanted && queue->kick_index != queue->avail_index))
         return;
     queue->kick_index = entry;
-    l4vio_store16(avail_event(queue), entry);
+    l4vio_store16(l4vio_split_avail_event(queue), entry);
 }
 
 /* The index only grows, so no kick says more than the ring shows. */
-static bool position_fits(const struct l4vio_device_queue *queue, uint16_t position)
+bool l4vio_split_position_fits(const struct l4vio_device_queue *queue, uint16_t position)
 {
-    uint16_t ahead = (uint16_t)(position - l4vio_load16_acquire(&avail_of(queue)->idx));
+    uint16_t ahead = (uint16_t)(position - l4vio_load16_acquire(&l4vio_split_avail(queue)->idx));
     return ahead == 0 || ahead > queue->size;
 }
 
@@ -349,11 +319,11 @@ const struct l4vio_device_ring l4vio_device_split = {
     .broken_ops = {l4vio_device_broken_next, finish_platform, l4vio_device_nothing_avail},
     .held_ops = {l4vio_device_no_next, finish_platform, l4vio_device_nothing_avail},
     .initialize = initialize,
-    .position = position,
+    .position = l4vio_split_position,
     .rewind = rewind,
-    .wants_notification = wants_notification,
-    .set_kicks = set_kicks,
-    .position_fits = position_fits,
+    .wants_notification = l4vio_split_wants_notification,
+    .set_kicks = l4vio_split_set_kicks,
+    .position_fits = l4vio_split_position_fits,
 };
 
 const struct l4vio_device_ring l4vio_device_split_in_order = {
@@ -362,9 +332,9 @@ const struct l4vio_device_ring l4vio_device_split_in_order = {
     .broken_ops = {l4vio_device_broken_next, finish_in_order_platform, l4vio_device_nothing_avail},
     .held_ops = {l4vio_device_no_next, finish_in_order_platform, l4vio_device_nothing_avail},
     .initialize = initialize,
-    .position = position,
+    .position = l4vio_split_position,
     .rewind = rewind_in_order,
-    .wants_notification = wants_notification,
-    .set_kicks = set_kicks,
-    .position_fits = position_fits,
+    .wants_notification = l4vio_split_wants_notification,
+    .set_kicks = l4vio_split_set_kicks,
+    .position_fits = l4vio_split_position_fits,
 };
