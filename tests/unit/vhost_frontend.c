@@ -339,6 +339,17 @@ static void a_queue_that_is_set_up_is_not_set_up_again(void **state)
     check_queue(rig, 0, 0);
 }
 
+static void bits_that_no_message_can_say_are_refused(void **state)
+{
+    struct vhost_rig *rig = *state;
+    struct l4vio_features features = {{0}};
+
+    assert_int_equal(vhost_rig_connect(rig, NULL), L4VIO_OK);
+    l4vio_features_set(&features, L4VIO_F_L4_CMD_CONFIG);
+    assert_int_equal(rig->transport.ops->set_features(rig->transport.self, &features, NULL),
+                     L4VIO_EINVAL);
+}
+
 static void options_say_what_the_back_end_does_not(void **state)
 {
     struct vhost_rig *rig = *state;
@@ -500,6 +511,7 @@ int main(void)
         TEST(a_refused_queue_is_reported_and_the_connection_goes_on),
         TEST(queues_that_are_not_there_are_refused),
         TEST(a_queue_that_is_set_up_is_not_set_up_again),
+        TEST(bits_that_no_message_can_say_are_refused),
         TEST(options_say_what_the_back_end_does_not),
         TEST(more_queues_than_can_be_named_are_cut),
         TEST(options_out_of_range_are_refused),

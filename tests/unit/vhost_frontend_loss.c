@@ -279,7 +279,7 @@ static int reconnect(struct vhost_rig *rig, uint64_t span_ns)
                                          NULL);
 }
 
-static int configure(struct vhost_rig *rig, bool resumes, bool packed)
+static int configure_one(struct vhost_rig *rig, uint32_t queue, bool resumes, bool packed)
 {
     const struct l4vio_queue_setup setup = {
         .size = VHOST_RIG_QUEUE_SIZE,
@@ -296,8 +296,13 @@ static int configure(struct vhost_rig *rig, bool resumes, bool packed)
         l4vio_features_set(&features, L4VIO_F_RING_PACKED);
     assert_int_equal(rig->transport.ops->set_features(rig->transport.self, &features, NULL),
                      L4VIO_OK);
-    return rig->transport.ops->config_queue(rig->transport.self, 0, &setup, vhost_rig_deadline(rig),
-                                            NULL);
+    return rig->transport.ops->config_queue(rig->transport.self, queue, &setup,
+                                            vhost_rig_deadline(rig), NULL);
+}
+
+static int configure(struct vhost_rig *rig, bool resumes, bool packed)
+{
+    return configure_one(rig, 0, resumes, packed);
 }
 
 static void reconnecting_ends_one_connection_and_makes_another(void **state)
@@ -412,6 +417,21 @@ static void packed_rings_go_on(void **state)
     requests_in_flight_are_handed_on(*state, true, UINT32_C(0x80078007));
 }
 
+/* The old record would have requests carried out that are not in a new ring. */
+static void queues_go_on_together(void **state)
+{
+    struct vhost_rig *rig = *state;
+
+    rig->backend->protocol_features |= RAW_P_INFLIGHT;
+    assert_int_equal(vhost_rig_connect(rig, NULL), L4VIO_OK);
+    for (uint32_t i = 0; i < 2; i++)
+        assert_int_equal(configure_one(rig, i, false, false), L4VIO_OK);
+    assert_int_equal(reconnect(rig, VHOST_RIG_TIMEOUT_NS), L4VIO_OK);
+    assert_int_equal(configure_one(rig, 0, true, false), L4VIO_OK);
+    assert_int_equal(configure_one(rig, 1, false, false), L4VIO_EINVAL);
+    assert_int_equal(configure_one(rig, 1, true, false), L4VIO_OK);
+}
+
 static void new_rings_want_a_new_record(void **state)
 {
     struct vhost_rig *rig = *state;
@@ -443,6 +463,7 @@ int main(void)
         TEST(nobody_comes_back_and_time_runs_out),
         TEST(split_rings_go_on),
         TEST(packed_rings_go_on),
+        TEST(queues_go_on_together),
         TEST(new_rings_want_a_new_record),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

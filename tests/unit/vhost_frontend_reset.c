@@ -222,6 +222,7 @@ static void a_queue_that_the_record_has_no_room_for_is_refused(void **state)
     assert_int_equal(configure(rig, 0, 16, true), L4VIO_EINVAL);
     assert_int_equal(configure(rig, 0, 16, false), L4VIO_OK);
     assert_int_equal(configure(rig, 1, 32, false), L4VIO_EINVAL);
+    assert_int_equal(configure(rig, 1, 8, true), L4VIO_EINVAL);
     assert_int_equal(configure(rig, 1, 8, false), L4VIO_OK);
     assert_int_equal(raw_backend_look(rig->backend).inflight_gets, 1);
 }
