@@ -89,7 +89,7 @@ static void refuse_without_descriptor(struct l4vio_server *server)
     if (server->reserve < 0)
         return;
     close(server->reserve);
-    int fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int fd = accept4(server->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0)
         refuse(server, fd, L4VIO_EBUSY, "descriptors have run out", (uid_t)-1);
     server->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -129,7 +129,7 @@ static bool accept_one(struct l4vio_server *server)
 {
     if (is_full(server))
         return false;
-    int fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int fd = accept4(server->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE)
@@ -144,13 +144,13 @@ static bool accept_one(struct l4vio_server *server)
 static void mind_listener(struct l4vio_server *server)
 {
     struct l4vio_event event = {.slot = L4VIO_SERVER_SLOT, .source = L4VIO_SOURCE_LISTEN};
-    bool wanted = server->listener >= 0 && !server->ending && !is_full(server);
+    bool wanted = server->listener.fd >= 0 && !server->ending && !is_full(server);
 
     if (wanted == server->listening)
         return;
     if (!wanted)
-        epoll_ctl(server->epoll, EPOLL_CTL_DEL, server->listener, NULL);
-    else if (l4vio_server_watch(server->epoll, server->listener, EPOLLIN, event) < 0)
+        epoll_ctl(server->epoll, EPOLL_CTL_DEL, server->listener.fd, NULL);
+    else if (l4vio_server_watch(server->epoll, server->listener.fd, EPOLLIN, event) < 0)
         return; /* Next time. */
     server->listening = wanted;
 }

@@ -143,7 +143,7 @@ int l4vio_server_open(const struct l4vio_server_config *config, struct l4vio_ser
         return l4vio_fail(error, L4VIO_ENOMEM, "out of memory", 0);
     server->config = *config;
     server->protocol = config->protocol;
-    server->listener = server->epoll = server->stop = server->wake = server->reserve = -1;
+    server->listener.fd = server->epoll = server->stop = server->wake = server->reserve = -1;
     pthread_mutex_init(&server->log_lock, NULL);
     fill_defaults(server);
     int result = make(server, error);
@@ -189,7 +189,7 @@ void l4vio_server_close(struct l4vio_server *server)
     if (!server)
         return;
     /* l4vio_server_run has ended all clients before it returned. */
-    l4vio_server_unlisten(server);
+    l4vio_local_unlisten(&server->listener);
     close_fd(server->epoll);
     close_fd(server->stop);
     close_fd(server->wake);

@@ -24,6 +24,8 @@
 #include <l4vio/linux.h>
 #include <l4vio/server.h>
 
+#include "platforms/linux/local_socket.h"
+
 #define L4VIO_SERVER_QUEUES_MAX 64u
 #define L4VIO_SERVER_ALL_QUEUES UINT32_MAX
 
@@ -160,14 +162,11 @@ struct l4vio_server {
     struct l4vio_server_config config; /* As given, defaults filled in. */
     const struct l4vio_server_protocol *protocol;
     char path[108];
-    dev_t socket_device; /* The socket's file, to remove it only if it is still ours. */
-    ino_t socket_inode;
-    bool socket_made;
-    int listener;
-    bool listening;           /* It is in the epoll set. */
-    uint64_t next_connect_ns; /* When to try again. */
-    bool connect_told;        /* That it did not work was logged. */
-    int reserve;              /* Given up to refuse a client when descriptors have run out. */
+    struct l4vio_local_listener listener; /* Empty: it goes to a client that listens. */
+    bool listening;                       /* It is in the epoll set. */
+    uint64_t next_connect_ns;             /* When to try again. */
+    bool connect_told;                    /* That it did not work was logged. */
+    int reserve; /* Given up to refuse a client when descriptors have run out. */
     int epoll;
     int stop; /* Eventfd. */
     int wake; /* Eventfd: a worker wants the main thread to look. */
@@ -191,7 +190,6 @@ struct l4vio_server {
 
 /* socket.c */
 int l4vio_server_listen(struct l4vio_server *server, struct l4vio_error *error);
-void l4vio_server_unlisten(struct l4vio_server *server);
 /* Connects to a client that listens: the socket, or -1. */
 int l4vio_server_connect(const struct l4vio_server *server);
 
