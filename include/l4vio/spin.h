@@ -15,7 +15,7 @@
  *
  * L4VIO_SPIN_AUTO learns from each outcome:
  * - what is found, is found soon: the span shrinks to twice the time that it took lately, and not
- *   below an eighth of the most;
+ *   below an eighth of the most; a find that came late is remembered for some hundred that came soon;
  * - in vain: the span doubles, up to the most; a peer that was asleep itself has to wake up first;
  * - in vain for the most: the next wait does not spin at all, then the next 3, 7, up to 2047, with one
  *   wait of the full span in between that may find out that things have changed;

@@ -5,6 +5,8 @@
 #define FLOOR_DIVISOR 8u
 /* Level of failure at which waits between two probes do not become more. */
 #define FAILURES_MAX 11u
+/* What is found soon brings the typical time down by one of so many parts of the difference. */
+#define PATIENCE 64u
 /* Levels that one success takes back. */
 #define FORGIVEN 3u
 
@@ -40,11 +42,14 @@ void l4vio_spin_found(struct l4vio_spin *spin, uint64_t after_ns)
         return;
     uint32_t most = (uint32_t)spin->max_ns;
     uint32_t after = smaller(most, after_ns);
-    /* Up at once, down slowly: one that came late may well be followed by another. */
+    /*
+     * Up at once, down slowly: one that came late may well be followed by another. A device that takes in
+     * a whole batch before it answers the first request makes one wait of a hundred long.
+     */
     if (after >= spin->typical_ns)
         spin->typical_ns = after;
     else
-        spin->typical_ns -= (spin->typical_ns - after + 7) / 8;
+        spin->typical_ns -= (spin->typical_ns - after + PATIENCE - 1) / PATIENCE;
     uint32_t floor = most / FLOOR_DIVISOR;
     uint32_t span = smaller(most, UINT64_C(2) * spin->typical_ns);
     spin->span_ns = span < floor ? floor : span;

@@ -113,8 +113,23 @@ static void one_late_find_makes_patient_at_once(void **state)
     l4vio_spin_found(&spin, 45 * us);
     assert_int_equal(l4vio_spin_begin(&spin), 90 * us);
     /* And impatient again by and by. */
-    wait_often(&spin, 1 * us, 30, &found);
+    wait_often(&spin, 1 * us, 300, &found);
     assert_int_equal(l4vio_spin_begin(&spin), most_ns / 8);
+}
+
+/* A device that takes in a batch of 64 before it answers the first. */
+static void batches_are_waited_for(void **state)
+{
+    struct l4vio_spin spin = automatic();
+    unsigned found;
+    (void)state;
+    wait_often(&spin, 45 * us, 1, &found);
+    for (unsigned batch = 0; batch < 100; batch++) {
+        wait_often(&spin, 1 * us, 63, &found);
+        assert_int_equal(found, 63);
+        wait_often(&spin, 45 * us, 1, &found);
+        assert_int_equal(found, 1);
+    }
 }
 
 static void times_beyond_the_most_count_as_the_most(void **state)
@@ -287,6 +302,7 @@ int main(void)
         cmocka_unit_test(span_shrinks_to_twice_what_it_takes),
         cmocka_unit_test(span_keeps_a_floor),
         cmocka_unit_test(one_late_find_makes_patient_at_once),
+        cmocka_unit_test(batches_are_waited_for),
         cmocka_unit_test(times_beyond_the_most_count_as_the_most),
         cmocka_unit_test(failure_doubles_before_it_counts),
         cmocka_unit_test(probes_become_rare),
