@@ -72,13 +72,17 @@ static void find_place(const struct l4vio_served_client *client,
     resume->used = resume->avail;
 }
 
-/* The record of the ring, if there is one. */
+/*
+ * The record of the ring, if there is one. QEMU asks for records of its own queue size, and a guest may take
+ * larger rings (over virtio-mmio): those have none, and neither has whoever takes over.
+ */
 static void find_record(const struct l4vio_served_client *client, uint32_t index,
                         struct l4vio_device_queue_resume *resume)
 {
     const struct l4vio_vhost_record *record = &l4vio_vhost_served(client)->record;
 
-    if (!record->mapping || index >= record->queues)
+    if (!record->mapping || index >= record->queues ||
+        l4vio_vhost_served(client)->rings[index].size > record->queue_size)
         return;
     resume->in_flight = record->base + index * record->queue_bytes;
     resume->in_flight_bytes = record->queue_bytes;
@@ -104,9 +108,6 @@ static int set_up(struct l4vio_served_client *client, uint32_t index, struct l4v
                           ring->addresses.desc_user_addr);
     find_place(client, ring, &setup, &resume);
     find_record(client, index, &resume);
-    if (resume.in_flight && ring->size > own->record.queue_size)
-        return l4vio_fail(error, L4VIO_EINVAL, "larger than its record of requests in flight",
-                          ring->size);
     return l4vio_device_resume_queue(client->device, index, &setup, &resume, error);
 }
 
