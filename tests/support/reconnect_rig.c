@@ -51,7 +51,14 @@ static int queue_size_max(void *self, uint32_t queue, struct l4vio_error *error)
 static int config_queue(void *self, uint32_t queue, const struct l4vio_queue_setup *setup,
                         uint64_t deadline_ns, struct l4vio_error *error)
 {
-    return step()->config_queue(self, queue, setup, deadline_ns, error);
+    struct l4vio_queue_setup as_new = *setup;
+    if (setup->resumes) {
+        assert_int_equal(setup->used_position, 0);
+        rig_of_operations->resumed++;
+        as_new.resumes = false;
+        as_new.avail_position = 0;
+    }
+    return step()->config_queue(self, queue, &as_new, deadline_ns, error);
 }
 
 static int map(void *self, const struct l4vio_dataspace *dataspace, uint64_t offset_bytes,
@@ -108,6 +115,8 @@ static int reconnect(void *self, struct l4vio_transport_properties *properties,
                      struct l4vio_error *error)
 {
     int result = step()->reconnect(self, properties, identity, deadline_ns, error);
+    if (result == 0)
+        properties->tracks_in_flight = rig_of_operations->tracks_in_flight;
     if (result == 0)
         identity->offered = l4vio_features_minus(&identity->offered, &rig_of_operations->hidden);
     return result;

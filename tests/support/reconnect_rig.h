@@ -34,6 +34,12 @@ struct reconnect_rig {
     unsigned kill_before;   /* The server dies before this one, and is started again; 0: never. */
     unsigned freeze_before; /* It stands still before this one; 0: never. */
     uint32_t block_bytes;   /* What the driver reads, if not 0. */
+    /*
+     * The device that comes back says that it has a record of requests in flight. It has none: it begins at the
+     * first entry of the ring, which is right as long as nothing has ever been used.
+     */
+    bool tracks_in_flight;
+    unsigned resumed;             /* Queues that were set up with their rings as they are. */
     struct l4vio_features hidden; /* Not offered by the device that comes back. */
 };
 
