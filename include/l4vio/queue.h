@@ -196,6 +196,7 @@ struct l4vio_queue {
     int broken;             /**< 0, or the sticky error code. */
     bool resumes;           /**< To be attached with its rings as they are. */
     bool detached; /**< A request was taken out of the rings that a device may find in them. */
+    bool recorded; /**< The last device that knew these rings kept a record of what it took. */
     uint64_t kick_index;   /**< published_index at the last kick decision. */
     uint64_t armed_index;  /**< EVENT_IDX: used_index at the notification asked for last. */
     uint64_t in_order_end; /**< In order: completions known of, up to this request. */
@@ -382,7 +383,8 @@ int l4vio_queue_detach(struct l4vio_queue *queue, void **cookies, unsigned max);
  * @retval L4VIO_OK        attach it next
  * @retval L4VIO_EBUSY     the queue is live
  * @retval L4VIO_EAGAIN    there are completions to take first
- * @retval L4VIO_EINVAL    requests were detached, or no device has known the queue
+ * @retval L4VIO_EINVAL    requests were detached, or no device has known the queue, or the last one had no
+ *                         record of requests in flight
  * @retval L4VIO_EBADPROTO the queue is broken
  */
 int l4vio_queue_resume(struct l4vio_queue *queue);

@@ -215,6 +215,7 @@ static int attach(struct l4vio_driver *driver, struct l4vio_queue *queue, struct
     queue->live = true;
     queue->resumes = false;
     queue->rings_used = true;
+    queue->recorded = driver->properties.tracks_in_flight;
     queue->next = driver->queues;
     driver->queues = queue;
     return result;

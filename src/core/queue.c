@@ -347,7 +347,7 @@ int l4vio_queue_resume(struct l4vio_queue *queue)
         return L4VIO_EBUSY;
     if (queue->broken)
         return queue->broken;
-    if (!queue->rings_used || queue->detached)
+    if (!queue->rings_used || queue->detached || !queue->recorded)
         return L4VIO_EINVAL;
     if (queue->format->has_used(queue))
         return L4VIO_EAGAIN;

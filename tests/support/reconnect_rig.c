@@ -110,6 +110,15 @@ static int read_config(void *self, uint32_t offset_bytes, void *out, uint32_t si
     return result;
 }
 
+static int identify(void *self, struct l4vio_transport_properties *properties,
+                    struct l4vio_identity *identity, uint64_t deadline_ns,
+                    struct l4vio_error *error)
+{
+    int result = step()->identify(self, properties, identity, deadline_ns, error);
+    properties->tracks_in_flight = rig_of_operations->tracks_in_flight;
+    return result;
+}
+
 static int reconnect(void *self, struct l4vio_transport_properties *properties,
                      struct l4vio_identity *identity, uint64_t deadline_ns,
                      struct l4vio_error *error)
@@ -125,6 +134,7 @@ static int reconnect(void *self, struct l4vio_transport_properties *properties,
 static void set_operations(struct reconnect_rig *rig)
 {
     rig->ops = *rig->inner.ops;
+    rig->ops.identify = identify;
     rig->ops.set_status = set_status;
     rig->ops.set_features = set_features;
     rig->ops.queue_size_max = queue_size_max;

@@ -35,7 +35,7 @@ struct reconnect_rig {
     unsigned freeze_before; /* It stands still before this one; 0: never. */
     uint32_t block_bytes;   /* What the driver reads, if not 0. */
     /*
-     * The device that comes back says that it has a record of requests in flight. It has none: it begins at the
+     * The device says that it has a record of requests in flight. It has none: one that comes back begins at the
      * first entry of the ring, which is right as long as nothing has ever been used.
      */
     bool tracks_in_flight;

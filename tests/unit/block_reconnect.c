@@ -131,15 +131,23 @@ static void requests_in_flight_are_sent_again(void **state)
     fixture_free(f);
 }
 
+static struct fixture *fixture_with_record(void)
+{
+    struct fixture *f = fixture_new(2);
+    f->rig.tracks_in_flight = true;
+    reconnect_rig_open(&f->rig);
+    make_requests(f);
+    return f;
+}
+
 static void a_device_with_a_record_is_left_to_it(void **state)
 {
-    struct fixture *f = fixture_open(2);
+    struct fixture *f = fixture_with_record();
     (void)state;
     reconnect_rig_freeze(&f->rig);
     submit_all(f);
     reconnect_rig_kill(&f->rig);
     reconnect_rig_restart(&f->rig);
-    f->rig.tracks_in_flight = true;
     /* Also if it dies once more in the middle of it. */
     f->rig.operations = 0;
     f->rig.kill_before = 12;
@@ -155,7 +163,7 @@ static void a_device_with_a_record_is_left_to_it(void **state)
 /* The record is of all queues: one that cannot go on takes the others with it. */
 static void all_queues_go_on_or_none(void **state)
 {
-    struct fixture *f = fixture_open(2);
+    struct fixture *f = fixture_with_record();
     struct l4vio_queue *queue = &f->rig.queues[1];
     (void)state;
     reconnect_rig_freeze(&f->rig);
@@ -165,7 +173,6 @@ static void all_queues_go_on_or_none(void **state)
     ((uint16_t *)(uintptr_t)queue->used)[1] = 0x7fff;
     assert_int_equal(l4vio_block_poll(&f->rig.block, 1, 1), L4VIO_EBADPROTO);
     reconnect_rig_restart(&f->rig);
-    f->rig.tracks_in_flight = true;
     assert_int_equal(come_back(f, NULL), 0);
     assert_int_equal(f->rig.resumed, 0);
     drain(f);
@@ -173,6 +180,26 @@ static void all_queues_go_on_or_none(void **state)
     assert_int_equal(f->rig.block.reconnects.submitted_again, REQUESTS);
     assert_int_equal(f->rig.block.reconnects.resumed, 0);
     fixture_free(f);
+}
+
+/* Both the last device and the new one need it: one has written it, the other reads it. */
+static void without_a_record_of_the_last_device_everything_is_sent_again(void **state)
+{
+    (void)state;
+    for (unsigned last_had_one = 0; last_had_one < 2; last_had_one++) {
+        struct fixture *f = last_had_one ? fixture_with_record() : fixture_open(2);
+        reconnect_rig_freeze(&f->rig);
+        submit_all(f);
+        reconnect_rig_kill(&f->rig);
+        reconnect_rig_restart(&f->rig);
+        f->rig.tracks_in_flight = !last_had_one;
+        assert_int_equal(come_back(f, NULL), 0);
+        assert_int_equal(f->rig.resumed, 0);
+        drain(f);
+        check_all_written(f);
+        assert_int_equal(f->rig.block.reconnects.submitted_again, REQUESTS);
+        fixture_free(f);
+    }
 }
 
 static void an_idle_driver_comes_back_too(void **state)
@@ -735,6 +762,7 @@ int main(void)
         cmocka_unit_test(requests_in_flight_are_sent_again),
         cmocka_unit_test(a_device_with_a_record_is_left_to_it),
         cmocka_unit_test(all_queues_go_on_or_none),
+        cmocka_unit_test(without_a_record_of_the_last_device_everything_is_sent_again),
         cmocka_unit_test(an_idle_driver_comes_back_too),
         cmocka_unit_test(a_device_that_lives_is_left_and_found_again),
         cmocka_unit_test(the_deadline_passes_and_another_call_finds_it),
