@@ -39,7 +39,9 @@ struct l4vio_vhost_ring {
     uint16_t avail; /* Where it begins, or has stopped. */
     uint16_t used;
     bool used_known; /* Else the ring says, or the record. */
-    int kick;        /* -1: the ring is stopped. */
+    bool was_reset;  /* It ran until a reset, and GET_VRING_BASE still tells where. */
+    uint32_t reset_at;
+    int kick; /* -1: the ring is stopped. */
     bool enabled;
     bool changing; /* More is to be said before it runs again. */
     bool told;     /* Why it cannot run was logged. */
@@ -142,6 +144,7 @@ void l4vio_vhost_back_rings_start(struct l4vio_served_client *client);
 /* The device works on it no more, the place is remembered. Nothing of it is in flight. */
 void l4vio_vhost_back_ring_stop(struct l4vio_served_client *client, uint32_t index);
 void l4vio_vhost_back_rings_stop(struct l4vio_served_client *client);
+void l4vio_vhost_back_ring_reset(struct l4vio_served_client *client, uint32_t index);
 bool l4vio_vhost_back_ring_runs(const struct l4vio_served_client *client, uint32_t index);
 /* Whether a ring is worked on. */
 bool l4vio_vhost_back_rings_busy(const struct l4vio_served_client *client);

@@ -144,14 +144,9 @@ int l4vio_vhost_back_reset_device(struct l4vio_served_client *client,
     (void)message;
     (void)reply;
     (void)error;
+    for (uint32_t i = 0; i < l4vio_vhost_back_queues(client); i++)
+        l4vio_vhost_back_ring_reset(client, i);
     reset(client);
-    for (uint32_t i = 0; i < l4vio_vhost_back_queues(client); i++) {
-        struct l4vio_vhost_ring *ring = &own->rings[i];
-        l4vio_vhost_back_drop_kick(client, i);
-        ring->enabled = ring->has_addresses = ring->used_known = ring->changing = false;
-        ring->size = 0;
-        ring->avail = ring->used = 0;
-    }
     own->features = 0;
     own->features_set = false;
     l4vio_vhost_back_apply_log(client);

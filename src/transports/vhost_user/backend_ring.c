@@ -119,6 +119,7 @@ static void start(struct l4vio_served_client *client, uint32_t index)
     if (l4vio_vhost_back_ring_runs(client, index) || ring->kick < 0 || !ring->has_addresses ||
         ring->size == 0 || ring->changing)
         return;
+    ring->was_reset = false;
     int result = set_up(client, index, &error);
     if (result < 0 && !ring->told)
         l4vio_server_log(client->server, "client %u: ring %u cannot run: %s (%llu)",
@@ -225,10 +226,36 @@ int l4vio_vhost_back_set_vring_base(struct l4vio_served_client *client,
     if (!packed && state->num > UINT16_MAX)
         return l4vio_fail(error, L4VIO_EINVAL, "a position outside the ring", state->num);
     begin_change(client, state->index);
+    ring->was_reset = false;
     ring->avail = (uint16_t)state->num;
     ring->used = (uint16_t)(state->num >> 16);
     ring->used_known = packed && ring->used != 0;
     return L4VIO_OK;
+}
+
+static uint32_t base_of(const struct l4vio_served_client *client,
+                        const struct l4vio_vhost_ring *ring)
+{
+    return ring->avail | (l4vio_vhost_back_packed(client) ? (uint32_t)ring->used << 16 : 0u);
+}
+
+/*
+ * All that was said about a ring is forgotten. QEMU 7.2 resets the status when its machine halts or moves, asks for
+ * the positions only then, and goes on from there.
+ */
+void l4vio_vhost_back_ring_reset(struct l4vio_served_client *client, uint32_t index)
+{
+    struct l4vio_vhost_ring *ring = &l4vio_vhost_served(client)->rings[index];
+
+    if (l4vio_vhost_back_ring_runs(client, index)) {
+        l4vio_vhost_back_ring_stop(client, index);
+        ring->reset_at = base_of(client, ring);
+        ring->was_reset = true;
+    }
+    l4vio_vhost_back_drop_kick(client, index);
+    ring->enabled = ring->has_addresses = ring->used_known = ring->changing = false;
+    ring->size = 0;
+    ring->avail = ring->used = 0;
 }
 
 int l4vio_vhost_back_get_vring_base(struct l4vio_served_client *client,
@@ -244,9 +271,7 @@ int l4vio_vhost_back_get_vring_base(struct l4vio_served_client *client,
     l4vio_vhost_back_drop_kick(client, state->index);
     ring->changing = false;
     reply->u.state.index = state->index;
-    reply->u.state.num = ring->avail;
-    if (l4vio_vhost_back_packed(client))
-        reply->u.state.num |= (uint32_t)ring->used << 16;
+    reply->u.state.num = ring->was_reset ? ring->reset_at : base_of(client, ring);
     reply->header.size = sizeof(reply->u.state);
     return L4VIO_VHOST_REPLY;
 }
