@@ -13,11 +13,11 @@ guest_seconds=${L4VIO_GUEST_SECONDS:-90}
 
 # NAME, IMAGE, options: starts the device that guests drive, on the socket NAME; sets device_pid. The options are
 # --queues N, --block-size N, --read-only. It is ours, or, to see whose fault something is, that of QEMU's
-# storage daemon: L4VIO_GUEST_DEVICE=daemon, or ours
+# storage daemon: L4VIO_GUEST_DEVICE=daemon
 start_device() {
     local name=$1 image=$2 argument
     shift 2
-    if [ "${L4VIO_GUEST_DEVICE:-daemon}" = ours ]; then
+    if [ "${L4VIO_GUEST_DEVICE:-ours}" = ours ]; then
         serve_vhost_user "$name" --image "$image" --verbose "$@"
         device_pid=$server_pid
         return
@@ -38,7 +38,7 @@ start_device() {
 }
 
 ours() {
-    [ "${L4VIO_GUEST_DEVICE:-daemon}" = ours ]
+    [ "${L4VIO_GUEST_DEVICE:-ours}" = ours ]
 }
 
 # Skips the test where there is no such guest; writes the initramfs.
