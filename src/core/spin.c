@@ -6,7 +6,7 @@
 /* Level of failure at which waits between two probes do not become more. */
 #define FAILURES_MAX 11u
 /* What is found soon brings the typical time down by one of so many parts of the difference. */
-#define PATIENCE 64u
+#define PATIENCE 256u
 /* Levels that one success takes back. */
 #define FORGIVEN 3u
 

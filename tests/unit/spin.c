@@ -113,7 +113,7 @@ static void one_late_find_makes_patient_at_once(void **state)
     l4vio_spin_found(&spin, 45 * us);
     assert_int_equal(l4vio_spin_begin(&spin), 90 * us);
     /* And impatient again by and by. */
-    wait_often(&spin, 1 * us, 300, &found);
+    wait_often(&spin, 1 * us, 1000, &found);
     assert_int_equal(l4vio_spin_begin(&spin), most_ns / 8);
 }
 
