@@ -130,6 +130,15 @@ succeed info --class rpmb vhost-user:vsound
 has 'does not offer what such a device may offer'
 succeed info --class 0xc0de vhost-user:vsound
 has '^device  *unknown device \(49374\), as --class says,'
+# The device comes to us.
+"$L4VIO" serve block --ram 1M --connect vhost-user:there 2>connect.log &
+started+=($!)
+succeed info vhost-user-listen:there
+has '^device  *block device \(2\), a guess \(--class names it\), at vhost-user-listen:there$' \
+    '^  capacity  *2048 sectors \(1 MiB\)$'
+expect 4 "vhost-user-listen:alone" info --timeout 0.2 vhost-user-listen:alone
+[ ! -e alone ] || fail "info leaves its socket behind"
+
 expect 4 "no device at vhost-user:nowhere" info vhost-user:nowhere
 expect 2 "'vhost-user:' is not a device" info vhost-user:
 misbehave stream stream.sock
