@@ -35,7 +35,8 @@ struct l4vio_block_io {
     uint32_t segment_count; /**< READ, WRITE. */
     uint64_t offset_bytes;  /**< First byte in the store. */
     uint64_t length_bytes;  /**< Number of bytes; READ, WRITE: sum of the segments. */
-    struct l4vio_device_segment *segments; /**< READ, WRITE; the store may modify the array. */
+    struct l4vio_device_segment *
+        segments; /**< READ, WRITE; the store may modify the array, but it is as it was when `done` is called. */
     /** Called exactly once, from submit or poll of the same lane. 0 or a negative code. */
     void (*done)(struct l4vio_block_io *io, int result);
     void *context;           /**< The caller's. */

@@ -263,13 +263,13 @@ void l4vio_device_reset(struct l4vio_device *device);
 void l4vio_device_set_log(struct l4vio_device *device, const struct l4vio_dirty_log *log);
 
 /**
- * Logs what the device writes to the ring of a queue, too, while there is a log. The parts of the used ring are marked
- * as if it lay at `address`: it is the one that the reader of the log knows. Packed: the descriptor ring; the event
- * suppression area is marked where it lies. Stays through a reset. No thread may work on the queue meanwhile.
+ * Logs what the device writes to the ring of a queue, too, while there is a log. Split: the parts of the used ring are
+ * marked as if it lay at `address`, which is how the reader of the log knows it. Packed: descriptors and event
+ * suppression are marked where they lie. Stays through a reset. No thread may work on the queue meanwhile.
  * @param device  the device
  * @param queue   queue index, set up or not; another one is ignored
  * @param on      whether to do so
- * @param address of the used ring (packed: of the descriptor ring) in the log
+ * @param address of the used ring in the log
  */
 void l4vio_device_queue_log_used(struct l4vio_device *device, uint32_t queue, bool on,
                                  uint64_t address);

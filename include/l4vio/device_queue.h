@@ -188,8 +188,11 @@ struct l4vio_device_queue {
     uint32_t index;                              /**< Queue index. */
     const struct l4vio_trace *trace;             /**< Hook or NULL. */
     bool held;                                   /**< Nothing is taken. */
-    struct l4vio_device_inflight inflight;       /**< Record of what is in flight. */
-    uint64_t reserved[8];                        /**< Room to grow. */
+    bool log_used;                               /**< What is written to the ring is logged... */
+    uint64_t log_used_address;                   /**< ...as if the used ring were here. */
+    const struct l4vio_device_queue_ops *logged_ops; /**< Then: those that are logged. */
+    struct l4vio_device_inflight inflight;           /**< Record of what is in flight. */
+    uint64_t reserved[8];                            /**< Room to grow. */
 };
 
 /**

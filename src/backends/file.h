@@ -76,6 +76,8 @@ int l4vio_file_code(int error_number);
 /* Puts an operation at its beginning, and moves it on by what a system call transferred. */
 void l4vio_file_start(struct l4vio_block_io *io);
 void l4vio_file_advance(struct l4vio_block_io *io, uint64_t bytes);
+/* Puts the segments back to what they were: an operation that was not done ends. */
+void l4vio_file_restore(struct l4vio_block_io *io);
 
 /* The segments that are left, after l4vio_file_advance. */
 struct l4vio_device_segment *l4vio_file_segments(const struct l4vio_block_io *io, uint32_t *count);

@@ -6,8 +6,10 @@
 
 #include "backends/file.h"
 
-/* Where struct l4vio_block_io keeps the first segment that is not done. */
-#define SEGMENT_INDEX 0
+/* Where struct l4vio_block_io keeps how far it is: index of the first segment that is not done, and bytes of
+ * that one that are. */
+#define PLACE            0
+#define PLACE_BYTES_BITS 32
 
 int l4vio_file_code(int error_number)
 {
@@ -26,28 +28,52 @@ int l4vio_file_code(int error_number)
     }
 }
 
+static uint32_t place_index(const struct l4vio_block_io *io)
+{
+    return (uint32_t)(io->reserved[PLACE] >> PLACE_BYTES_BITS);
+}
+
 void l4vio_file_start(struct l4vio_block_io *io)
 {
     io->progress_bytes = 0;
-    io->reserved[SEGMENT_INDEX] = 0;
+    io->reserved[PLACE] = 0;
+}
+
+/* Returns the bytes that were taken off. */
+static uint64_t make_whole(struct l4vio_block_io *io)
+{
+    uint64_t bytes = (uint32_t)io->reserved[PLACE];
+    if (bytes) {
+        struct l4vio_device_segment *segment = &io->segments[place_index(io)];
+        segment->base = (unsigned char *)segment->base - bytes;
+        segment->length_bytes += bytes;
+    }
+    return bytes;
+}
+
+void l4vio_file_restore(struct l4vio_block_io *io)
+{
+    make_whole(io);
+    io->reserved[PLACE] = 0;
 }
 
 void l4vio_file_advance(struct l4vio_block_io *io, uint64_t bytes)
 {
-    uint64_t index = io->reserved[SEGMENT_INDEX];
+    uint32_t index = place_index(io);
     io->progress_bytes += bytes;
+    bytes += make_whole(io);
     while (index < io->segment_count && bytes >= io->segments[index].length_bytes)
         bytes -= io->segments[index++].length_bytes;
     if (index < io->segment_count) {
         io->segments[index].base = (unsigned char *)io->segments[index].base + bytes;
         io->segments[index].length_bytes -= bytes;
     }
-    io->reserved[SEGMENT_INDEX] = index;
+    io->reserved[PLACE] = (uint64_t)index << PLACE_BYTES_BITS | bytes;
 }
 
 struct l4vio_device_segment *l4vio_file_segments(const struct l4vio_block_io *io, uint32_t *count)
 {
-    uint32_t index = (uint32_t)io->reserved[SEGMENT_INDEX];
+    uint32_t index = place_index(io);
     *count = io->segment_count - index;
     return io->segments + index;
 }
@@ -69,7 +95,7 @@ static ssize_t transfer(struct l4vio_file *file, const struct l4vio_block_io *io
     return pwritev2(file->fd, vectors, (int)count, offset, flags);
 }
 
-static int run_transfer(struct l4vio_file *file, struct l4vio_block_io *io)
+static int transfer_all(struct l4vio_file *file, struct l4vio_block_io *io)
 {
     while (io->progress_bytes < io->length_bytes) {
         ssize_t bytes = transfer(file, io, 0);
@@ -83,6 +109,14 @@ static int run_transfer(struct l4vio_file *file, struct l4vio_block_io *io)
         l4vio_file_advance(io, (uint64_t)bytes);
     }
     return L4VIO_OK;
+}
+
+static int run_transfer(struct l4vio_file *file, struct l4vio_block_io *io)
+{
+    int result = transfer_all(file, io);
+    if (result)
+        l4vio_file_restore(io);
+    return result;
 }
 
 bool l4vio_file_try_now(struct l4vio_file *file, struct l4vio_block_io *io, int *result)

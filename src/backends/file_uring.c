@@ -350,6 +350,8 @@ static bool complete(struct l4vio_file *file, struct l4vio_block_lane *lane,
             return false;
         }
     }
+    if (transfers && code)
+        l4vio_file_restore(io);
     io->done(io, code);
     return true;
 }

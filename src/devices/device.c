@@ -100,7 +100,7 @@ static int set_queue_up(struct l4vio_device *device, uint32_t queue,
     if (result)
         return result;
 
-    state->queue.log = device->log.bits ? &device->log : NULL;
+    l4vio_device_apply_log(device, queue);
     __atomic_store_n(&state->kick_data, 0, __ATOMIC_RELAXED);
     state->driver_notify_index = setup->driver_notify_index;
     state->device_notify_index = setup->device_notify_index;

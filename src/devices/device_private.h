@@ -21,6 +21,8 @@ void l4vio_device_notify_config(const struct l4vio_device *device);
 void l4vio_device_stop_queues(struct l4vio_device *device);
 /* Forgets the rings of every queue. */
 void l4vio_device_disable_queues(struct l4vio_device *device);
+/* Has a queue log what it is to log. */
+void l4vio_device_apply_log(struct l4vio_device *device, uint32_t queue);
 /* Marks what was written to the driver's memory, by its local address, in the log, which there is. */
 void l4vio_device_log_local(const struct l4vio_device_queue *queue, const void *at,
                             uint64_t length_bytes);

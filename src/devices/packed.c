@@ -378,6 +378,8 @@ const struct l4vio_device_ring l4vio_device_packed = {
     .rewind = rewind,
     .wants_notification = l4vio_packed_wants_notification,
     .set_kicks = l4vio_packed_set_kicks,
+    .log_used = l4vio_packed_log_used,
+    .log_kicks = l4vio_packed_log_kicks,
     .position_fits = l4vio_packed_position_fits,
 };
 
@@ -391,5 +393,7 @@ const struct l4vio_device_ring l4vio_device_packed_in_order = {
     .rewind = rewind_in_order,
     .wants_notification = l4vio_packed_wants_notification,
     .set_kicks = l4vio_packed_set_kicks,
+    .log_used = l4vio_packed_log_used,
+    .log_kicks = l4vio_packed_log_kicks,
     .position_fits = l4vio_packed_position_fits,
 };

@@ -108,6 +108,8 @@ int l4vio_packed_walk_table(struct l4vio_device_queue *queue, struct l4vio_devic
 void l4vio_packed_position(const struct l4vio_device_queue *queue, uint16_t *avail, uint16_t *used);
 bool l4vio_packed_wants_notification(const struct l4vio_device_queue *queue);
 void l4vio_packed_set_kicks(struct l4vio_device_queue *queue, bool wanted);
+void l4vio_packed_log_used(const struct l4vio_device_queue *queue, uint16_t since);
+void l4vio_packed_log_kicks(const struct l4vio_device_queue *queue);
 bool l4vio_packed_position_fits(const struct l4vio_device_queue *queue, uint16_t position);
 
 #endif

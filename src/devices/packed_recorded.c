@@ -242,6 +242,8 @@ const struct l4vio_device_ring l4vio_device_packed_recorded = {
     .rewind = rewind_plain,
     .wants_notification = l4vio_packed_wants_notification,
     .set_kicks = l4vio_packed_set_kicks,
+    .log_used = l4vio_packed_log_used,
+    .log_kicks = l4vio_packed_log_kicks,
     .position_fits = l4vio_packed_position_fits,
 };
 
@@ -255,5 +257,7 @@ const struct l4vio_device_ring l4vio_device_packed_in_order_recorded = {
     .rewind = rewind_in_order,
     .wants_notification = l4vio_packed_wants_notification,
     .set_kicks = l4vio_packed_set_kicks,
+    .log_used = l4vio_packed_log_used,
+    .log_kicks = l4vio_packed_log_kicks,
     .position_fits = l4vio_packed_position_fits,
 };

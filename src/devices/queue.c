@@ -65,6 +65,17 @@ void l4vio_device_queue_choose_ops(struct l4vio_device_queue *queue)
         queue->ops = &ring->held_ops;
     else
         queue->ops = queue->order_platform ? &ring->order_platform_ops : &ring->ops;
+    if (queue->size && l4vio_device_queue_logs(queue)) {
+        queue->logged_ops = queue->ops;
+        queue->ops = &l4vio_device_logged_ops;
+    }
+}
+
+void l4vio_device_queue_set_kicks(struct l4vio_device_queue *queue, bool wanted)
+{
+    queue->ring->set_kicks(queue, wanted);
+    if (l4vio_device_queue_logs(queue))
+        queue->ring->log_kicks(queue);
 }
 
 static bool has(const struct l4vio_device_queue_config *config, unsigned bit)
@@ -258,7 +269,7 @@ bool l4vio_device_queue_arm(struct l4vio_device_queue *queue)
     if (!l4vio_device_queue_ready(queue))
         return false;
     if (queue->kicks_off || queue->event_idx) /* Of which entry may have changed. */
-        queue->ring->set_kicks(queue, true);
+        l4vio_device_queue_set_kicks(queue, true);
     queue->kicks_off = false;
     /* Without it the look could come before the driver sees that kicks are wanted: a chain that is
      * made available in between is never seen (S6). */
@@ -271,7 +282,7 @@ void l4vio_device_queue_disarm(struct l4vio_device_queue *queue)
     if (!l4vio_device_queue_ready(queue) || queue->kicks_off)
         return;
     queue->kicks_off = true;
-    queue->ring->set_kicks(queue, false);
+    l4vio_device_queue_set_kicks(queue, false);
 }
 
 bool l4vio_device_queue_kicked(struct l4vio_device_queue *queue, uint32_t data)

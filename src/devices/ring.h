@@ -40,6 +40,10 @@ struct l4vio_device_ring {
     /* Asks for kicks, of the next entry if that can be said, or for none. Without a barrier. */
     void (*set_kicks)(struct l4vio_device_queue *queue, bool wanted);
 
+    /* Marks what was written to the ring since the used position was this; what set_kicks has written. */
+    void (*log_used)(const struct l4vio_device_queue *queue, uint16_t since);
+    void (*log_kicks)(const struct l4vio_device_queue *queue);
+
     /* May the next available entry be where a kick says? It may be an old kick. */
     bool (*position_fits)(const struct l4vio_device_queue *queue, uint16_t position);
 };
@@ -57,6 +61,18 @@ extern const struct l4vio_device_ring l4vio_device_packed_in_order_recorded;
 /* Breaks the queue for good, counts and traces it. The cold end of every check. Returns
  * L4VIO_EBADPROTO. */
 int l4vio_device_queue_break(struct l4vio_device_queue *queue, const char *text, uint64_t value);
+
+/* Asks for kicks or for none, and logs that if the ring is logged. */
+void l4vio_device_queue_set_kicks(struct l4vio_device_queue *queue, bool wanted);
+
+/* The calls of a queue whose ring is logged. */
+extern const struct l4vio_device_queue_ops l4vio_device_logged_ops;
+
+/* Whether what is written to the ring is to be marked. */
+static inline bool l4vio_device_queue_logs(const struct l4vio_device_queue *queue)
+{
+    return queue->log && queue->log_used;
+}
 
 /* Sets `ops` to those of the state that the queue is in. */
 void l4vio_device_queue_choose_ops(struct l4vio_device_queue *queue);

@@ -323,6 +323,8 @@ const struct l4vio_device_ring l4vio_device_split = {
     .rewind = rewind,
     .wants_notification = l4vio_split_wants_notification,
     .set_kicks = l4vio_split_set_kicks,
+    .log_used = l4vio_split_log_used,
+    .log_kicks = l4vio_split_log_kicks,
     .position_fits = l4vio_split_position_fits,
 };
 
@@ -336,5 +338,7 @@ const struct l4vio_device_ring l4vio_device_split_in_order = {
     .rewind = rewind_in_order,
     .wants_notification = l4vio_split_wants_notification,
     .set_kicks = l4vio_split_set_kicks,
+    .log_used = l4vio_split_log_used,
+    .log_kicks = l4vio_split_log_kicks,
     .position_fits = l4vio_split_position_fits,
 };

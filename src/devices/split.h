@@ -68,6 +68,8 @@ int l4vio_split_walk(struct l4vio_device_queue *queue, struct l4vio_device_chain
 void l4vio_split_position(const struct l4vio_device_queue *queue, uint16_t *avail, uint16_t *used);
 bool l4vio_split_wants_notification(const struct l4vio_device_queue *queue);
 void l4vio_split_set_kicks(struct l4vio_device_queue *queue, bool wanted);
+void l4vio_split_log_used(const struct l4vio_device_queue *queue, uint16_t since);
+void l4vio_split_log_kicks(const struct l4vio_device_queue *queue);
 bool l4vio_split_position_fits(const struct l4vio_device_queue *queue, uint16_t position);
 
 #endif

@@ -185,6 +185,8 @@ const struct l4vio_device_ring l4vio_device_split_recorded = {
     .rewind = rewind_plain,
     .wants_notification = l4vio_split_wants_notification,
     .set_kicks = l4vio_split_set_kicks,
+    .log_used = l4vio_split_log_used,
+    .log_kicks = l4vio_split_log_kicks,
     .position_fits = l4vio_split_position_fits,
 };
 
@@ -198,5 +200,7 @@ const struct l4vio_device_ring l4vio_device_split_in_order_recorded = {
     .rewind = rewind_in_order,
     .wants_notification = l4vio_split_wants_notification,
     .set_kicks = l4vio_split_set_kicks,
+    .log_used = l4vio_split_log_used,
+    .log_kicks = l4vio_split_log_kicks,
     .position_fits = l4vio_split_position_fits,
 };
