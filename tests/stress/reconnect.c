@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A server that is killed again and again under load, at any time, and comes back after a while, with every
- * combination of ring features by chance. Every block says which write it is from: nothing that completed is lost,
- * nothing is from another place or another time, and every request ends once.
+ * A server that is killed again and again under load, at any time, and comes back after a while, over l4 and
+ * vhost-user by turns, with ring features by chance. Every block says which write it is from: nothing that completed
+ * is lost, nothing is from another place or another time, and every request ends once.
  *
- * Usage: reconnect [ROUNDS [SEED]]   (8 rounds, each with features of its own, of half a second)
+ * Usage: reconnect [ROUNDS [SEED]]   (8 rounds of half a second, each with features of its own)
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -62,7 +62,8 @@ static struct {
     char image[64];
     char uri[128];
     unsigned choice;
-    uint64_t reconnects, submitted_again;
+    bool vhost_user;
+    uint64_t reconnects, submitted_again, resumed;
 } t;
 
 static uint64_t clock_ns(void)
@@ -107,7 +108,11 @@ static void keep(int control, int ready, const struct block_server_options *opti
 static pid_t start_keeper(int *control)
 {
     struct block_server_options options = {
-        .image = t.image, .queue_count = queue_count, .added = ring_choice(t.choice)};
+        .vhost_user = t.vhost_user,
+        .image = t.image,
+        .queue_count = queue_count,
+        .added = ring_choice(t.choice),
+    };
     int to[2], from[2];
     l4vio_features_clear(&options.added, L4VIO_F_NOTIFICATION_DATA);
     assert_int_equal(pipe(to), 0);
@@ -305,7 +310,11 @@ static void round_of(unsigned choice)
 {
     int control;
     char text[RING_CHOICE_NAME_BYTES];
-    t.choice = choice;
+    struct l4vio_features features = ring_choice(choice);
+    /* Not carried by vhost-user here. */
+    if (t.vhost_user)
+        l4vio_features_clear(&features, L4VIO_F_ACCESS_PLATFORM);
+    t.choice = ring_choice_number(&features);
     pid_t keeper = start_keeper(&control);
     open_session();
     while (!share_memory()) {
@@ -316,9 +325,12 @@ static void round_of(unsigned choice)
     check_image();
     t.reconnects += t.block->reconnects.count;
     t.submitted_again += t.block->reconnects.submitted_again;
-    printf("%s: %llu reconnects, %llu requests sent again\n", ring_choice_name(choice, text),
+    t.resumed += t.block->reconnects.resumed;
+    printf("%s %s: %llu reconnects, %llu requests sent again, %llu left to a record\n",
+           t.vhost_user ? "vhost-user" : "l4", ring_choice_name(t.choice, text),
            (unsigned long long)t.block->reconnects.count,
-           (unsigned long long)t.block->reconnects.submitted_again);
+           (unsigned long long)t.block->reconnects.submitted_again,
+           (unsigned long long)t.block->reconnects.resumed);
     l4vio_session_close(t.session);
     end_keeper(keeper, control);
 }
@@ -332,11 +344,13 @@ static void nothing_that_completed_is_lost(void **state)
     assert_int_equal(ftruncate(fd, (off_t)block_bytes * block_count), 0);
     close(fd);
     srand(seed);
-    for (unsigned i = 0; i < rounds; i++)
+    for (unsigned i = 0; i < rounds; i++) {
+        t.vhost_user = i % 2;
         round_of((unsigned)rand() % (RING_CHOICES / 2));
+    }
     unlink(t.image);
     assert_true(t.reconnects >= rounds);
-    assert_true(t.submitted_again > 0);
+    assert_true(t.submitted_again + t.resumed > 0);
 }
 
 int main(int argc, char **argv)

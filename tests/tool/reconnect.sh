@@ -10,6 +10,14 @@ truncate -s 8M disk.img
 come_back() {
     serve d --image disk.img --queues 2
 }
+come_back_over_vhost_user() {
+    mkfifo v.ready
+    "$L4VIO" serve block --image disk.img --queues 2 --listen vhost-user:v --ready-fd 3 2>v.log 3>v.ready &
+    server_pid=$!
+    started+=("$server_pid")
+    read -r _ <v.ready
+    rm v.ready
+}
 kill_server() {
     kill -KILL "$server_pid"
     eventually 20 not_running "$server_pid"
@@ -21,15 +29,17 @@ number() { # NAME FILE: of the JSON
     sed -n "s/.*\"$1\": \([0-9]*\).*/\1/p" "$2"
 }
 
-# COMMAND...: runs it in the background while the server dies again and again.
+# HOW TO START, COMMAND...: runs it in the background while the server dies again and again.
 under_fire() {
+    local again=$1
+    shift
     "$L4VIO" "$@" >fire.out 2>fire.err &
     local client=$! kills=0
     started+=("$client")
     while [ $kills -lt 6 ]; do
         sleep "0.$((RANDOM % 3))$((RANDOM % 10))" # Whenever that is.
         kill_server
-        come_back
+        $again
         kills=$((kills + 1))
     done
     eventually 60 not_running "$client" || fail "$*: does not end"
@@ -41,10 +51,17 @@ under_fire() {
 }
 
 come_back
-under_fire block exercise --write --seconds 3 --json --reconnect 60 l4:d
-under_fire block exercise --write --seconds 3 --threads --queues 2 --json --reconnect 60 l4:d
-under_fire block bench --seconds 1 --depths 1,32 --threads --queues 2 --json --reconnect 60 l4:d
+under_fire come_back block exercise --write --seconds 3 --json --reconnect 60 l4:d
+under_fire come_back block exercise --write --seconds 3 --threads --queues 2 --json --reconnect 60 l4:d
+under_fire come_back block bench --seconds 1 --depths 1,32 --threads --queues 2 --json --reconnect 60 l4:d
 says fire.out '"submitted_again": [1-9]'
+
+kill_server
+come_back_over_vhost_user
+under_fire come_back_over_vhost_user block exercise --write --seconds 3 --threads --queues 2 --json \
+    --reconnect 60 --features +RING_PACKED vhost-user:v
+kill_server
+come_back
 
 # A file that arrives in pieces, the server dead in between; nothing is said where there is no terminal.
 random_file data 4M
