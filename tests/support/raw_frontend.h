@@ -43,7 +43,7 @@
     (1u << VHOST_USER_PROTOCOL_F_MQ | 1u << VHOST_USER_PROTOCOL_F_LOG_SHMFD |          \
      1u << VHOST_USER_PROTOCOL_F_REPLY_ACK | 1u << VHOST_USER_PROTOCOL_F_BACKEND_REQ | \
      1u << VHOST_USER_PROTOCOL_F_CONFIG | 1u << VHOST_USER_PROTOCOL_F_RESET_DEVICE |   \
-     1u << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS)
+     1u << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS | 1u << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD)
 #define FRONT_STATUS (1u << VHOST_USER_PROTOCOL_F_STATUS)
 
 struct raw_frontend {
@@ -85,6 +85,7 @@ void front_free(struct raw_frontend *front);
 
 /* The connection. */
 void front_connect(struct raw_frontend *front);
+bool front_try_connect(struct raw_frontend *front);
 void front_hang_up(struct raw_frontend *front);
 /* Waits until the server has hung up; fails after 5 s. */
 void front_expect_end(struct raw_frontend *front);
