@@ -163,8 +163,8 @@ struct l4vio_server {
     const struct l4vio_server_protocol *protocol;
     char path[108];
     struct l4vio_local_listener listener; /* Empty: it goes to a client that listens. */
-    bool listening;                       /* It is in the epoll set. */
     uint64_t next_connect_ns;             /* When to try again. */
+    bool listening;                       /* It is in the epoll set. */
     bool connect_told;                    /* That it did not work was logged. */
     int reserve; /* Given up to refuse a client when descriptors have run out. */
     int epoll;

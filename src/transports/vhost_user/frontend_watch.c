@@ -216,18 +216,14 @@ int l4vio_frontend_start_watching(struct l4vio_vhost_user *frontend, int *channe
                                   struct l4vio_error *error)
 {
     int pair[2] = {-1, -1};
-    int code = 0;
 
     frontend->stop_fd = l4vio_eventfd_create();
     frontend->err_fd = l4vio_eventfd_create();
-    if (frontend->stop_fd < 0 || frontend->err_fd < 0)
-        code = errno;
     /* Back ends wait for their answers: their end has to be one that blocks. */
-    else if (channel && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-        code = errno;
+    bool made = frontend->stop_fd >= 0 && frontend->err_fd >= 0 &&
+                (!channel || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
     frontend->channel_fd = pair[0];
-    if (code == 0)
-        code = start_thread(frontend);
+    int code = made ? start_thread(frontend) : errno;
     if (code) {
         close_fd(&pair[1]);
         close_fd(&frontend->channel_fd);
