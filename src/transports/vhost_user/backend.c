@@ -384,6 +384,7 @@ static void fail_for_memory(struct l4vio_served_client *client)
     l4vio_vhost_served(client)->lost_seen = true;
     l4vio_private_store32(&client->device->status, status & ~(uint32_t)VIRTIO_STATUS_FAILED);
     l4vio_device_needs_reset(client->device, &why);
+    client->device->failure = why; /* Also of what a ring of zeroes has led to. */
 }
 
 static void woken(struct l4vio_served_client *client)
