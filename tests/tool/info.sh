@@ -109,7 +109,7 @@ show_off vnet 1 3,5,16,17,22,60,63 5 525400aabbcc01000200dc05e803000001288000030
 succeed info vhost-user:vnet
 has '^device  *network card \(1\), a guess \(--class names it\), at vhost-user:vnet$' \
     '^queues  *5$' '^ *receiveq1, transmitq1, receiveq2, transmitq2, controlq$' '^  mac  *52:54:00:aa:bb:cc$' \
-    '^protocol used  *MQ \(0\), REPLY_ACK \(3\)' '^reset  *the device stops' '^queue reset' '^config changes  *told$'
+    '^protocol used  *MQ \(0\), REPLY_ACK \(3\)' '^reset  *the device stops' '^queue reset' '^in flight  *recorded for whoever takes over' '^config changes  *told$'
 lacks '^vendor' '^status' '^notifications'
 succeed info --json vhost-user:vnet
 has '"known_from": "guess"' '"stops_on_reset": true'
