@@ -30,7 +30,7 @@ def number(value, unit):
     if unit == "ns" and value >= 1000:
         return f"{value / 1000:.2f} us"
     if unit == "/s":
-        return f"{value / 1000:.0f} k/s"
+        return f"{value / 1000:.{0 if value >= 10000 else 1}f} k/s"
     if unit in ("instructions", "bytes"):
         return f"{value:.1f}".rstrip("0").rstrip(".") + (" bytes" if unit == "bytes" else "")
     return f"{value:.2f} {unit}".strip()
@@ -167,6 +167,10 @@ def guests(programs):
             yield figure(f"Linux guest at our device, 4 KiB random read, depth {own['depth']}",
                          own["reads_per_s"], "/s", GUEST_GOAL, "at qemu-storage-daemon",
                          peer["reads_per_s"], own["reads_per_s"] / peer["reads_per_s"], True)
+
+
+def is_vhost(row):
+    return row["figure"].startswith(("vhost-user", "Linux guest"))
 
 
 def figures(programs):

@@ -35,8 +35,9 @@ def section(title, text, *plots):
     return f"### {title}\n\n{text}{images}"
 
 
-def goal_table(results):
-    return table(goals.HEAD, [goals.cells(row) for row in results["figures"]])
+def goal_table(results, of_vhost):
+    return table(goals.HEAD, [goals.cells(row) for row in results["figures"]
+                              if goals.is_vhost(row) == of_vhost])
 
 
 def limit_table(programs):
@@ -119,46 +120,69 @@ def guest_table(programs):
         ["user-mode-linux, O_DIRECT", "device", "reads", "lowest", "highest"], body)
 
 
-def tables(results):
+def sections(results):
+    """(title, the program whose figures they are, text)."""
     programs = results["programs"]
     described = results["machine"]
     about = "\n".join(f"- {key}: {described[key]}"
                       for key in ("cpu", "kernel", "compiler", "flags", "placement", "load", "date"))
     about += f"\n- rounds: {results['rounds']}, interleaved, medians"
-    parts = [
-        section("The machine", about),
-        section("Goals", goal_table(results)),
-        section("Limits", limit_table(programs), "limits"),
-        section("Ring, two CPUs, polling", ring_table(programs, buffers=1, kicks="none"),
-                "ring_batch", "ring_lines"),
-        section("Ring, two CPUs, with a decision about kicks after each batch",
-                ring_table(programs, buffers=1, kicks="decided")),
-        section("Ring, two CPUs, three buffers per request", ring_table(programs, buffers=3)),
-        section("Ring, one thread, instructions", instruction_table(programs)),
-        section("Ring, one thread, ns per request against entries", flat_table(programs, "size"),
-                "ring_sizes"),
-        section("Ring, one thread, ns per request against queues", flat_table(programs, "queues"),
-                "ring_queues"),
-        section("Block, one read at a time", latency_table(programs), "block_latency"),
-        section("Block, sequential", copy_table(programs), "block_sequential"),
-        section("Block, against others", peer_table(programs), "block_random"),
-        section("vhost-user, against others", vhost_table(programs), "vhost_user"),
-        section("vhost-user, a Linux guest", guest_table(programs)),
-    ]
     skips = [f"- {name}: {why}" for name, why in goals.skipped(programs)]
-    if skips:
-        parts.append(section("Skipped", "\n".join(skips)))
-    return "\n\n".join(parts)
+    ring = "ring_two_threads"
+    rows_of = [
+        ("The machine", ring, about),
+        ("Goals", ring, goal_table(results, False)),
+        ("Limits", "limits", limit_table(programs), "limits"),
+        ("Ring, two CPUs, polling", ring, ring_table(programs, buffers=1, kicks="none"),
+         "ring_batch", "ring_lines"),
+        ("Ring, two CPUs, with a decision about kicks after each batch", ring,
+         ring_table(programs, buffers=1, kicks="decided")),
+        ("Ring, two CPUs, three buffers per request", ring, ring_table(programs, buffers=3)),
+        ("Ring, one thread, instructions", "ring_instructions", instruction_table(programs)),
+        ("Ring, one thread, ns per request against entries", "ring_sizes",
+         flat_table(programs, "size"), "ring_sizes"),
+        ("Ring, one thread, ns per request against queues", "ring_sizes",
+         flat_table(programs, "queues"), "ring_queues"),
+        ("Block, one read at a time", "block_latency", latency_table(programs), "block_latency"),
+        ("Block, sequential", "block_copy", copy_table(programs), "block_sequential"),
+        ("Block, against others", "block_peers", peer_table(programs), "block_random"),
+        ("vhost-user, goals", "vhost_user", goal_table(results, True)),
+        ("vhost-user, against others", "vhost_user", vhost_table(programs), "vhost_user"),
+        ("vhost-user, a Linux guest", "guest_reads", guest_table(programs)),
+        ("Skipped", ring if skips or not rows(programs, ring) else None, "\n".join(skips)),
+    ]
+    return [(title, program, section(title, text, *plots))
+            for title, program, text, *plots in rows_of]
+
+
+def tables(results):
+    return "\n\n".join(text for _, program, text in sections(results)
+                       if program is not None and rows(results["programs"], program))
+
+
+def kept(text):
+    """Sections that are there, by title."""
+    pieces = ("\n" + text).split("\n### ")[1:]
+    return {piece.split("\n", 1)[0]: "### " + piece.strip() for piece in pieces}
 
 
 def write_docs(results, output, docs):
-    """Puts the tables between the two marks of performance.md, and the plots into performance/."""
+    """
+    Puts the tables between the two marks of performance.md, and the plots into performance/. What the
+    record has no figures of stays as it is: it may be of a part alone.
+    """
     path = os.path.join(docs, "performance.md")
     with open(path, encoding="utf-8") as file:
         before, rest = file.read().split(BEGIN)
-    after = rest.split(END)[1]
+    old, after = rest.split(END)
+    there = kept(old)
+    pieces = []
+    for title, program, text in sections(results):
+        measured = program is not None and rows(results["programs"], program)
+        if measured or title in there and program is not None:
+            pieces.append(text if measured else there[title])
     with open(path, "w", encoding="utf-8") as file:
-        file.write(f"{before}{BEGIN}\n\n{tables(results)}\n\n{END}{after}")
+        file.write(f"{before}{BEGIN}\n\n" + "\n\n".join(pieces) + f"\n\n{END}{after}")
     os.makedirs(os.path.join(docs, "performance"), exist_ok=True)
     for plot in glob.glob(os.path.join(output, "*.svg")):
         shutil.copy(plot, os.path.join(docs, "performance"))
