@@ -174,14 +174,14 @@ struct l4vio_server {
     struct l4vio_platform platform;
     struct l4vio_served_client **clients; /* Slots. */
     uint32_t next_generation;
-    unsigned stopping;     /* Clients with an operation put off. */
-    unsigned silent;       /* Clients that have not said anything yet. */
-    uint64_t next_look_ns; /* When to look at `cmd` registers again. */
-    bool ending;           /* l4vio_server_run is about to return. */
+    unsigned stopping; /* Clients with an operation put off. */
+    unsigned silent;   /* Clients that have not said anything yet. */
+    bool ending;       /* l4vio_server_run is about to return. */
     atomic_bool workers_end;
+    uint64_t next_look_ns; /* When to look at `cmd` registers again. */
     struct l4vio_worker *workers;
-    unsigned worker_count;
     struct l4vio_mapping *mappings;
+    unsigned worker_count;
     unsigned mapping_count;
     pthread_mutex_t log_lock;
     atomic_uint_least64_t accepted, refused, gone, protocol_errors, device_failures;
