@@ -21,11 +21,12 @@ static uint16_t used_index_in_ring(const struct l4vio_device_queue *queue)
     return l4vio_load16_acquire(&((const struct virtq_used *)queue->used)->idx);
 }
 
-/* Which heads the entries say to be in flight. */
+/* Which heads the entries say to be in flight; their number or a negative code. */
 static int read_entries(struct l4vio_device_queue *queue, struct l4vio_error *error)
 {
     const struct vhost_user_inflight_split_desc *entries = entries_of(queue);
     struct l4vio_device_inflight_slot *slots = queue->inflight.slots;
+    int count = 0;
     for (uint32_t i = 0; i < queue->size; i++) {
         uint8_t inflight = l4vio_record_load8(&entries[i].inflight);
         if (inflight > 1)
@@ -34,8 +35,9 @@ static int read_entries(struct l4vio_device_queue *queue, struct l4vio_error *er
             continue;
         slots[i].first = (uint16_t)i;
         slots[i].counter = l4vio_record_load64(&entries[i].counter);
+        count++;
     }
-    return L4VIO_OK;
+    return count;
 }
 
 /* Those of the last batch were shown as used, whatever their entries say. They become FREE here. */
@@ -80,7 +82,10 @@ static void repair(const struct l4vio_device_queue *queue, uint16_t used)
     l4vio_record_store16(&region_of(queue)->used_idx, used);
 }
 
-/* Every chain that was taken is in flight or used, so what is available begins behind both. */
+/*
+ * Every chain that was taken is in flight or used, so what is available begins behind both. A record with nothing
+ * in flight knows nothing of a ring that was begun anew since.
+ */
 int l4vio_inflight_split_resume(struct l4vio_device_queue *queue,
                                 struct l4vio_device_queue_resume *at, struct l4vio_error *error)
 {
@@ -88,9 +93,9 @@ int l4vio_inflight_split_resume(struct l4vio_device_queue *queue,
     uint16_t recorded = l4vio_record_load16(&region_of(queue)->used_idx);
     uint16_t head = l4vio_record_load16(&region_of(queue)->last_batch_head);
     int result = read_entries(queue, error);
-    if (!result)
+    if (result > 0)
         result = drop_batch(queue, head, (uint16_t)(used - recorded), error);
-    if (result)
+    if (result < 0)
         return result;
     uint32_t count = list_chains(queue);
     result = l4vio_inflight_sort(queue, error);

@@ -242,6 +242,40 @@ static void packed_descriptors_are_marked_one_by_one(void **state)
     raw_queue_free(rig);
 }
 
+/* A batch around the end of a ring of three pages: the index and the first elements, the last elements. */
+static void split_elements_are_marked_around_the_end(void **state)
+{
+    static const int features[] = {-1};
+    struct l4vio_dirty_log log = log_of_all;
+    struct raw_used used;
+    (void)state;
+    struct raw_queue *rig = raw_queue_new(1024, features);
+    rig->queue.log = &log;
+    rig->queue.log_used = true;
+    rig->queue.log_used_address = USED_AT / PAGE * PAGE + PAGE - sizeof(struct virtq_used);
+    l4vio_device_queue_hold(&rig->queue, false); /* Has it choose its calls again. */
+    for (unsigned i = 0; i < 1020; i++) {
+        struct raw_piece piece = {RAW_QUEUE_BASE, 4, RAW_READ};
+        raw_ring_publish(&rig->ring, (uint16_t)i, &piece, 1);
+        assert_int_equal(raw_queue_take(rig), 1);
+        raw_queue_finish(rig, &rig->chain, 0);
+        assert_true(raw_ring_get_used(&rig->ring, &used));
+    }
+    struct l4vio_device_used results[8];
+    for (uint16_t i = 0; i < 8; i++) {
+        struct raw_piece piece = {RAW_QUEUE_BASE, 4, RAW_READ};
+        raw_ring_publish(&rig->ring, i, &piece, 1);
+        assert_int_equal(raw_queue_take(rig), 1);
+        results[i] = l4vio_device_chain_used(&rig->queue, &rig->chain, 0);
+    }
+    clear();
+    l4vio_device_queue_finish(&rig->queue, results, 8);
+    assert_int_equal(marks(), 3);
+    for (unsigned page = 0; page < 3; page++)
+        assert_true(marked(rig->queue.log_used_address + page * PAGE));
+    raw_queue_free(rig);
+}
+
 /* Both before the queue is set up and through a reset; and setting it up writes to the ring. */
 static void logging_stays_until_it_is_switched_off(void **state)
 {
@@ -357,6 +391,7 @@ int main(void)
         RAW_PACKED_RING(packed_rings_are_marked),
         RAW_WITH("in order: ", packed_rings_are_marked, raw_setup_packed_in_order),
         cmocka_unit_test(packed_descriptors_are_marked_one_by_one),
+        cmocka_unit_test(split_elements_are_marked_around_the_end),
         RAW_SPLIT(logging_stays_until_it_is_switched_off),
         RAW_EVERY(logged_queues_are_what_they_are),
         cmocka_unit_test(requests_are_marked_with_their_status),

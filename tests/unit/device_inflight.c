@@ -90,6 +90,22 @@ static void new_records_begin_anywhere(void **state)
     world_free(world);
 }
 
+/* The driver has begun a ring anew, and nobody told the keeper of the record; nothing was in flight. */
+static void rings_that_begin_anew_go_on_with_an_idle_record(void **state)
+{
+    (void)state;
+    struct world *world = world_new(SIZE, 0, 1);
+    assert_int_equal(world_resume(world), 0);
+    split_of(world)->used_idx = 1000;
+    split_of(world)->last_batch_head = UINT16_MAX;
+    assert_int_equal(world_resume(world), 0);
+    assert_int_equal(split_of(world)->used_idx, 0);
+    for (unsigned i = 0; i < 200; i++)
+        world_step(world);
+    world_check_death(world);
+    world_free(world);
+}
+
 static void places_for_records_are_checked(void **state)
 {
     (void)state;
@@ -423,6 +439,7 @@ int main(void)
         cmocka_unit_test(layouts_are_those_of_the_protocol),
         cmocka_unit_test(zeroes_become_a_record),
         cmocka_unit_test(new_records_begin_anywhere),
+        cmocka_unit_test(rings_that_begin_anew_go_on_with_an_idle_record),
         cmocka_unit_test(places_for_records_are_checked),
         cmocka_unit_test(split_records_that_make_no_sense_are_refused),
         cmocka_unit_test(packed_records_that_make_no_sense_are_refused),
