@@ -312,12 +312,14 @@ static void loop(struct l4vio_server *server)
     struct epoll_event events[EVENTS];
 
     while (!server->ending || atomic_load(&server->client_count)) {
-        int count = epoll_wait(server->epoll, events, EVENTS, mind_time(server));
+        /* Time may end a client, too, and make room for the next one. */
+        int timeout_ms = mind_time(server);
+        mind_listener(server);
+        int count = epoll_wait(server->epoll, events, EVENTS, timeout_ms);
         for (int i = 0; i < count; i++)
             handle_event(server, l4vio_server_event(events[i].data.u64));
         if (!server->config.thread_per_queue)
             l4vio_worker_turn(&server->workers[0]);
-        mind_listener(server);
     }
 }
 

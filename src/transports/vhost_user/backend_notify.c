@@ -6,10 +6,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "platforms/linux/linux.h"
@@ -72,14 +75,40 @@ static bool is_pipe(int fd)
            (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
 }
 
-static bool is_stream_socket(int fd)
+/* Whether a name of a socket is the path where clients and server meet. */
+static bool is_our_path(const struct l4vio_server *server, const struct sockaddr_un *name,
+                        socklen_t length)
+{
+    const size_t start = offsetof(struct sockaddr_un, sun_path);
+
+    return length > start && strncmp(name->sun_path, server->path, length - start) == 0;
+}
+
+/*
+ * A client's end of a connection to us: held by ourselves, it would keep the connection open when the client
+ * is gone, and its place taken.
+ */
+static bool is_client_end(const struct l4vio_server *server, int fd)
+{
+    struct sockaddr_un name = {0};
+    socklen_t length = sizeof(name);
+
+    if (server->config.connect)
+        return getsockname(fd, (struct sockaddr *)&name, &length) == 0 &&
+               is_our_path(server, &name, length);
+    return getpeername(fd, (struct sockaddr *)&name, &length) == 0 &&
+           is_our_path(server, &name, length);
+}
+
+static bool is_stream_socket(const struct l4vio_served_client *client, int fd)
 {
     int domain = 0, type = 0, listens = 0;
     socklen_t length = sizeof(int);
 
     return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_UNIX &&
            getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM &&
-           getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) == 0 && !listens;
+           getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) == 0 && !listens &&
+           !is_client_end(client->server, fd);
 }
 
 /* Decides once how it is triggered. The descriptor stays the caller's on failure. */
@@ -91,7 +120,7 @@ static int make_trigger(const struct l4vio_served_client *client, int fd,
         *out = (struct l4vio_vhost_trigger){.fd = fd};
         return L4VIO_OK;
     }
-    if (is_stream_socket(fd)) {
+    if (is_stream_socket(client, fd)) {
         *out = (struct l4vio_vhost_trigger){.fd = fd, .kind = L4VIO_VHOST_SOCKET};
         return L4VIO_OK;
     }
@@ -269,7 +298,7 @@ int l4vio_vhost_back_set_backend_req_fd(struct l4vio_served_client *client,
     struct l4vio_vhost_served *own = l4vio_vhost_served(client);
 
     (void)reply;
-    if (message->fds.count != 1 || !is_stream_socket(message->fds.fd[0]))
+    if (message->fds.count != 1 || !is_stream_socket(client, message->fds.fd[0]))
         return l4vio_fail(error, L4VIO_EINVAL, "not one stream socket", message->fds.count);
     l4vio_vhost_back_drop_channel(client);
     own->channel = l4vio_socket_take_fd(&message->fds);
