@@ -81,17 +81,17 @@ static void cut(struct exerciser *exerciser, struct exercise_slot *slot, uint64_
     slot->request.segment_count = used;
 }
 
-/* Pieces of whole blocks, however many, or of any length, as many as one part of a request takes. */
+/*
+ * Pieces of whole sectors, or of any length. However many, if each part of the request then has room for
+ * a block; else as many as one part takes.
+ */
 static void cut_somehow(struct exerciser *exerciser, struct exercise_slot *slot)
 {
-    uint64_t most = EXERCISE_SEGMENTS_MAX;
-    uint64_t unit = exerciser->block_sectors * VIRTIO_BLK_SECTOR_BYTES;
-    if (below(exerciser, 2)) {
-        unit = 1;
-        if (exerciser->client->block->part_buffers_max < most)
-            most = exerciser->client->block->part_buffers_max;
-    }
-    cut(exerciser, slot, any_size(exerciser, most), unit);
+    uint64_t most = exerciser->client->block->part_buffers_max;
+    bool sectors = below(exerciser, 2);
+    if (most > EXERCISE_SEGMENTS_MAX || (sectors && most >= exerciser->block_sectors))
+        most = EXERCISE_SEGMENTS_MAX;
+    cut(exerciser, slot, any_size(exerciser, most), sectors ? VIRTIO_BLK_SECTOR_BYTES : 1);
 }
 
 static unsigned char *piece_of(struct exerciser *exerciser, const struct exercise_slot *slot,
