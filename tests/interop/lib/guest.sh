@@ -62,8 +62,8 @@ start_uml() {
     done
     [ -e guest.cpio ] || user_mode_linux
     job_initramfs "$job" job.cpio
-    cat guest.cpio job.cpio >uml.cpio
-    start_guest linux.uml mem=96M initrd=uml.cpio uml_dir="$scratch/" con=null con0=fd:0,fd:1 quiet panic=-1 \
+    cat guest.cpio job.cpio >"$guest_name.initrd"
+    start_guest linux.uml mem=96M initrd="$guest_name.initrd" uml_dir="$scratch/" con=null con0=fd:0,fd:1 quiet panic=-1 \
         "${devices[@]}"
 }
 
@@ -85,13 +85,13 @@ start_qemu() {
     shift 4
     [ -e guest.cpio ] || cloud_guest
     job_initramfs "$job" job.cpio
-    cat guest.cpio job.cpio >qemu.cpio
+    cat guest.cpio job.cpio >"$guest_name.initrd"
     case $machine in
     pci) options+=(-M q35 -numa node,memdev=memory -device "vhost-user-blk-pci,chardev=disk$properties") ;;
     mmio) options+=(-M microvm,rtc=on,memory-backend=memory -global virtio-mmio.force-legacy=false
         -device "vhost-user-blk,chardev=disk$properties") ;;
     esac
-    start_guest qemu-system-x86_64 "${options[@]}" -kernel "$kernel/vmlinuz" -initrd qemu.cpio \
+    start_guest qemu-system-x86_64 "${options[@]}" -kernel "$kernel/vmlinuz" -initrd "$guest_name.initrd" \
         -append "console=ttyS0 quiet panic=-1 tsc_early_khz=$(host_khz)" "$@"
 }
 
