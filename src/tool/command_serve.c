@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tool/faults.h"
@@ -20,7 +21,9 @@
 #include "tool/tool.h"
 #include "tool/values.h"
 
-#define UIDS_MAX 64u
+#define UIDS_MAX     64u
+#define LOCK_WAIT_MS 1000
+#define LOCK_TRIES   50u
 
 static struct {
     const char *image;
@@ -325,16 +328,29 @@ static const struct engine {
 };
 
 /* Since faults are caught here, whatever is memory can be mapped without being asked for. */
-static int open_image(const struct engine *engine, struct l4vio_block_backend *backend)
+static int try_image(const struct engine *engine, struct l4vio_block_backend *backend,
+                     struct l4vio_error *error)
 {
-    struct l4vio_error error = {0};
     int result = L4VIO_ENOSYS;
     if (engine->engine == L4VIO_FILE_ENGINE_AUTO)
         result = l4vio_file_backend_open(settings.image, settings.read_only, L4VIO_FILE_ENGINE_MAP,
-                                         backend, &error);
+                                         backend, error);
     if (result == L4VIO_ENOSYS)
         result = l4vio_file_backend_open(settings.image, settings.read_only, engine->engine,
-                                         backend, &error);
+                                         backend, error);
+    return result;
+}
+
+/* The kernel lets go of the image of a server that was killed only a moment after its end. */
+static int open_image(const struct engine *engine, struct l4vio_block_backend *backend)
+{
+    const struct timespec pause = {.tv_nsec = LOCK_WAIT_MS * 1000000L / LOCK_TRIES};
+    struct l4vio_error error = {0};
+    int result = try_image(engine, backend, &error);
+    for (unsigned i = 0; i < LOCK_TRIES && result == L4VIO_EBUSY; i++) {
+        nanosleep(&pause, NULL);
+        result = try_image(engine, backend, &error);
+    }
     if (result < 0)
         return image_failed(result, &error);
     faults_guard_image(backend);
