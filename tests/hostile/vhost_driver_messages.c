@@ -240,6 +240,38 @@ static void configuration_beyond_its_end(void **state)
     socket_server_end(&server);
 }
 
+static unsigned count_in_log(struct socket_server *server, const char *text)
+{
+    unsigned count = 0;
+
+    pthread_mutex_lock(&server->log_lock);
+    for (const char *at = server->log; (at = strstr(at, text)); at++)
+        count++;
+    pthread_mutex_unlock(&server->log_lock);
+    return count;
+}
+
+/* What the operator reads is not the client's to fill. */
+static void a_client_cannot_fill_the_log(void **state)
+{
+    struct socket_server server;
+    struct vhost_attacker attacker;
+
+    (void)state;
+    vhost_attacked_start(&server);
+    live(&attacker, &server);
+    for (uint64_t i = 0; i < 200; i++) {
+        const uint64_t addresses[5] = {0, i * 16, i * 16, i * 16, 0};
+        vhost_attacker_tell(&attacker, RAW_SET_VRING_ADDR, addresses, sizeof(addresses), -1);
+        vhost_attacker_tell_state(&attacker, RAW_SET_VRING_NUM, 77, 0);
+    }
+    assert_in_range(count_in_log(&server, "cannot run"), 1, 32);
+    assert_in_range(count_in_log(&server, "refused"), 1, 32);
+    vhost_attacker_close(&attacker);
+    vhost_attacked_check(&server);
+    socket_server_end(&server);
+}
+
 /* A small generator of its own, so that a failure is the same every time. */
 static uint32_t next(uint32_t *seed)
 {
@@ -394,6 +426,7 @@ int main(void)
         cmocka_unit_test(sizes_and_places_of_packed_rings),
         cmocka_unit_test(features_that_are_not_offered),
         cmocka_unit_test(configuration_beyond_its_end),
+        cmocka_unit_test(a_client_cannot_fill_the_log),
         cmocka_unit_test(every_order_of_messages),
     };
 

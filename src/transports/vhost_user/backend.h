@@ -72,6 +72,7 @@ struct l4vio_vhost_served {
     struct l4vio_vhost_reader reader;
     bool waits; /* Its message is to run once nothing is in flight. */
     unsigned refusals;
+    unsigned rings_told;        /* Times that it was logged that one cannot run. */
     uint64_t protocol_features; /* Accepted. */
     uint64_t features;          /* As set, with those of the protocol. */
     bool features_set;

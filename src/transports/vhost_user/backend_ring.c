@@ -113,7 +113,8 @@ static int set_up(struct l4vio_served_client *client, uint32_t index, struct l4v
 
 static void start(struct l4vio_served_client *client, uint32_t index)
 {
-    struct l4vio_vhost_ring *ring = &l4vio_vhost_served(client)->rings[index];
+    struct l4vio_vhost_served *own = l4vio_vhost_served(client);
+    struct l4vio_vhost_ring *ring = &own->rings[index];
     struct l4vio_error error = {0};
 
     if (l4vio_vhost_back_ring_runs(client, index) || ring->kick < 0 || !ring->has_addresses ||
@@ -121,7 +122,7 @@ static void start(struct l4vio_served_client *client, uint32_t index)
         return;
     ring->was_reset = false;
     int result = set_up(client, index, &error);
-    if (result < 0 && !ring->told)
+    if (result < 0 && !ring->told && own->rings_told++ < L4VIO_VHOST_REFUSALS_TOLD)
         l4vio_server_log(client->server, "client %u: ring %u cannot run: %s (%llu)",
                          client->generation, index, error.text ? error.text : "?",
                          (unsigned long long)error.value);
