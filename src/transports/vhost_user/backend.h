@@ -66,6 +66,7 @@ struct l4vio_vhost_record {
     uint16_t queue_size;
     uint64_t queue_bytes;
     struct l4vio_device_inflight_slot *slots; /* `queue_size` for each queue. */
+    bool used;                                /* A ring has run with it. */
 };
 
 struct l4vio_vhost_served {
@@ -173,6 +174,8 @@ l4vio_vhost_handler l4vio_vhost_back_get_inflight_fd, l4vio_vhost_back_set_infli
     l4vio_vhost_back_set_log_base;
 /* Logs or does not, as the features say. */
 void l4vio_vhost_back_apply_log(struct l4vio_served_client *client);
+/* The device is reset: what was in flight is not any more, and rings begin anew. */
+void l4vio_vhost_back_forget_inflight(struct l4vio_served_client *client);
 void l4vio_vhost_back_drop_records(struct l4vio_served_client *client);
 
 #endif

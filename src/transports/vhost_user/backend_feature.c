@@ -148,6 +148,7 @@ int l4vio_vhost_back_reset_device(struct l4vio_served_client *client,
     for (uint32_t i = 0; i < l4vio_vhost_back_queues(client); i++)
         l4vio_vhost_back_ring_reset(client, i);
     reset(client);
+    l4vio_vhost_back_forget_inflight(client);
     own->features = 0;
     own->features_set = false;
     l4vio_vhost_back_apply_log(client);

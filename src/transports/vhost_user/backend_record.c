@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Shared records besides the front end's memory: requests in flight, pages written. */
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "platforms/linux/linux.h"
@@ -89,6 +90,19 @@ int l4vio_vhost_back_set_inflight_fd(struct l4vio_served_client *client,
     drop_record(&l4vio_vhost_served(client)->record);
     l4vio_vhost_served(client)->record = fresh;
     return L4VIO_OK;
+}
+
+/*
+ * Nothing of it is a predecessor's: the rings of this device have taken that over. If none has run yet, the
+ * front end resets a device that is fresh, and may count on what it has given us for later.
+ */
+void l4vio_vhost_back_forget_inflight(struct l4vio_served_client *client)
+{
+    struct l4vio_vhost_record *record = &l4vio_vhost_served(client)->record;
+
+    if (record->used)
+        memset(record->base, 0, record->queues * record->queue_bytes);
+    record->used = false;
 }
 
 void l4vio_vhost_back_apply_log(struct l4vio_served_client *client)

@@ -108,7 +108,10 @@ static int set_up(struct l4vio_served_client *client, uint32_t index, struct l4v
                           ring->addresses.desc_user_addr);
     find_place(client, ring, &setup, &resume);
     find_record(client, index, &resume);
-    return l4vio_device_resume_queue(client->device, index, &setup, &resume, error);
+    int result = l4vio_device_resume_queue(client->device, index, &setup, &resume, error);
+    if (result == L4VIO_OK && resume.in_flight)
+        l4vio_vhost_served(client)->record.used = true;
+    return result;
 }
 
 static void start(struct l4vio_served_client *client, uint32_t index)
