@@ -163,8 +163,11 @@ int client_open_failed(const char *uri, int code, const struct l4vio_error *erro
                         "start it with a larger --max-clients",
                         uri);
     case L4VIO_ETIMEDOUT:
-        return complain(TOOL_NO_DEVICE, "%s does not answer within %s (%s)", uri,
-                        format_span(client_settings.timeout_ns, span), text);
+        return complain(TOOL_NO_DEVICE, "%s does not answer within %s (%s)%s", uri,
+                        format_span(client_settings.timeout_ns, span), text,
+                        strncmp(uri, "vhost-user:", 11) == 0
+                            ? "; it may be serving another client, which takes all of it"
+                            : "");
     case L4VIO_EPIPE:
         return complain(TOOL_NO_DEVICE, "the server of %s went away while connecting (%s)", uri,
                         text);

@@ -24,7 +24,7 @@ done
 
 # One at a time.
 start_client block exercise --write --seconds 60 $disk
-expect 4 "$disk does not answer within 500.00 ms" block flush --timeout 0.5 $disk
+expect 4 "$disk does not answer within 500.00 ms .*; it may be serving another client" block flush --timeout 0.5 $disk
 "$L4VIO" block copy --timeout 20 data $disk >waiting.out 2>waiting.err &
 waiting=$!
 started+=("$waiting")
