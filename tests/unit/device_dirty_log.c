@@ -24,7 +24,7 @@ static const struct l4vio_dirty_log log_of_all = {bits, LOG_BYTES};
 static bool marked(uint64_t address)
 {
     uint64_t page = address / PAGE;
-    return bits[page / 8] >> page % 8 & 1u;
+    return (unsigned)bits[page / 8] >> page % 8 & 1u;
 }
 
 static unsigned marks(void)
