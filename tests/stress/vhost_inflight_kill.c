@@ -211,6 +211,8 @@ static void end(void)
     block_server_stop(&rig.server);
     unlink(rig.image);
     close(rig.record_fd);
+    /* The server of its own that the front end has not started. */
+    socket_server_end(&rig.front->server);
     front_free(rig.front);
 }
 
