@@ -55,7 +55,12 @@ expect 2 "not a list" block bench l4:x --depths 1,x
 expect 2 "not a list" block bench l4:x --depths 0
 
 expect 2 "where to listen" serve block --ram 1M
-expect 2 "not of the form l4:PATH" serve block --ram 1M --listen /tmp/x
+expect 2 "not of the form l4:PATH or vhost-user:PATH" serve block --ram 1M --listen /tmp/x
+expect 2 "connect: 'l4:x' is not of the form vhost-user:PATH" serve block --ram 1M --connect l4:x
+expect 2 "either --listen or --connect" serve block --ram 1M --listen l4:x --connect vhost-user:x
+expect 2 "cmd-mode: only for l4:PATH" serve block --ram 1M --listen vhost-user:x --cmd-mode
+expect 2 "vhost-user: does not carry NOTIFICATION_DATA" \
+    serve block --ram 1M --listen vhost-user:x --features +NOTIFICATION_DATA
 expect 2 "what to serve" serve block --listen l4:x
 expect 2 "what to serve" serve block --listen l4:x --ram 1M --image y
 expect 2 "1000 bytes are not a multiple of 512" serve block --listen l4:x --ram 1000
