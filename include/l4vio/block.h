@@ -332,14 +332,16 @@ int l4vio_block_recover(struct l4vio_block *block, struct l4vio_error *error);
  * in flight stay in flight and keep their identity; `done` is called once for each, when it is finished:
  *
  * - what the last device had completed is taken first;
- * - if the device has a record of requests in flight (`tracks_in_flight` of the transport), it goes on with
- *   it: nothing is done twice;
+ * - if the device has a record of requests in flight (`tracks_in_flight` of the transport), the rings stay
+ *   as they are and it goes on by its record: it repeats what the last one had begun and not completed;
  * - else every part that was in flight is sent again, in the order of its submission, on its queue. Each
- *   may have been carried out before, in part or in full. That is no harm: a request that is in flight may
- *   be repeated, as its data may not be touched, and no order holds between requests that are in flight
- *   together. A FLUSH is repeated because nobody knows whether it came to its end;
+ *   may have been carried out before, in part or in full;
  * - requests that the device that came back does not take (it is smaller, read-only, or has larger blocks)
  *   finish with an error that says so.
+ *
+ * Doing a request twice is no harm, whoever repeats it: its data may not be touched while it is in flight, no
+ * order holds between requests that are in flight together, and the last time gives what one time would. A FLUSH
+ * is repeated because nobody knows whether it came to its end.
  *
  * `reconnects` counts all of it.
  *
