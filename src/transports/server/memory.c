@@ -3,6 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -12,26 +15,58 @@
 #include "platforms/linux/linux.h"
 #include "transports/server/server.h"
 
-#ifndef FUSE_SUPER_MAGIC
-#define FUSE_SUPER_MAGIC 0x65735546
-#endif
-#ifndef CIFS_SUPER_MAGIC
-#define CIFS_SUPER_MAGIC 0xff534d42
-#endif
-#ifndef SMB2_SUPER_MAGIC
-#define SMB2_SUPER_MAGIC 0xfe534d42
-#endif
-#ifndef CEPH_SUPER_MAGIC
-#define CEPH_SUPER_MAGIC 0x00c36400
-#endif
-
 /* Whoever touches a page of these waits for somebody else's answer, who may be the client. */
-static bool is_remote(uint32_t file_system)
+static bool is_remote(const char *file_system)
 {
-    return file_system == FUSE_SUPER_MAGIC || file_system == NFS_SUPER_MAGIC ||
-           file_system == V9FS_MAGIC || file_system == SMB_SUPER_MAGIC ||
-           file_system == CIFS_SUPER_MAGIC || file_system == SMB2_SUPER_MAGIC ||
-           file_system == CEPH_SUPER_MAGIC;
+    static const char *const names[] = {"fuse", "nfs", "9p", "cifs", "smb", "ceph", "afs"};
+
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strncmp(file_system, names[i], strlen(names[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The type of a mounted file system, from the line that /proc/self/mountinfo has about it. */
+static const char *type_of(const char *line, uint64_t mount)
+{
+    char *end;
+    const char *type = strstr(line, " - ");
+
+    return type && strtoull(line, &end, 10) == mount ? type + 3 : NULL;
+}
+
+/* Without a word to the file system itself. One that is mounted elsewhere only is taken for remote. */
+static bool is_mounted_here(uint64_t mount)
+{
+    FILE *list = fopen("/proc/self/mountinfo", "re");
+    char *line = NULL;
+    size_t room = 0;
+    bool here = false;
+
+    while (list && !here && getline(&line, &room, list) > 0) {
+        const char *type = type_of(line, mount);
+        here = type && !is_remote(type);
+    }
+    free(line);
+    if (list)
+        fclose(list);
+    return here;
+}
+
+int l4vio_server_check_memory(int fd, struct l4vio_error *error)
+{
+    struct statx status;
+
+    /* Of what the kernel knows already: nobody is asked who may be slow to answer. */
+    if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_MNT_ID, &status) < 0 ||
+        !S_ISREG(status.stx_mode))
+        return l4vio_fail(error, L4VIO_EINVAL, "a descriptor that is not of memory", 0);
+    if (fcntl(fd, F_GET_SEALS) >= 0) /* A memfd, a file of a tmpfs, huge pages. */
+        return L4VIO_OK;
+    if (!(status.stx_mask & STATX_MNT_ID) || !is_mounted_here(status.stx_mnt_id))
+        return l4vio_fail(error, L4VIO_EINVAL, "memory that is not on this machine", 0);
+    return L4VIO_OK;
 }
 
 /* What kind of file it is; the size of its pages. */
@@ -40,12 +75,12 @@ static int check_file(int fd, uint64_t offset_bytes, uint64_t size_bytes, uint64
 {
     struct stat status;
     struct statfs file_system;
+    int result = l4vio_server_check_memory(fd, error);
 
-    if (fstat(fd, &status) < 0 || fstatfs(fd, &file_system) < 0 || !S_ISREG(status.st_mode))
+    if (result < 0)
+        return result;
+    if (fstat(fd, &status) < 0 || fstatfs(fd, &file_system) < 0)
         return l4vio_fail(error, L4VIO_EINVAL, "a descriptor that is not of memory", 0);
-    if (is_remote((uint32_t)file_system.f_type))
-        return l4vio_fail(error, L4VIO_EINVAL, "memory that is not on this machine",
-                          (uint64_t)file_system.f_type);
     if ((fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDWR)
         return l4vio_fail(error, L4VIO_EINVAL, "memory that cannot be written", 0);
     if (size_bytes == 0 || offset_bytes > (uint64_t)status.st_size ||

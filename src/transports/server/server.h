@@ -256,6 +256,8 @@ void l4vio_client_tell_failure(struct l4vio_served_client *client);
 int l4vio_client_map(struct l4vio_served_client *client, int fd, uint64_t offset_bytes,
                      uint64_t size_bytes, struct l4vio_mapping **out, void **base,
                      struct l4vio_error *error);
+/* Whether a descriptor is of such memory, without asking a file system that could keep us waiting. */
+int l4vio_server_check_memory(int fd, struct l4vio_error *error);
 /* NULL is fine. Nobody touches the memory any more. */
 void l4vio_client_unmap(struct l4vio_mapping *mapping);
 /* Whether some memory of the client is lost. */

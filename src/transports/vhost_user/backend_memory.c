@@ -82,12 +82,13 @@ static int map_region(struct l4vio_served_client *client, int fd,
     struct stat file;
 
     *out = (struct l4vio_vhost_region){.told = *told};
-    if (fstat(fd, &file) < 0)
-        return l4vio_fail(error, L4VIO_EINVAL, "a descriptor that is not of memory", 0);
-    out->device = file.st_dev;
-    out->inode = file.st_ino;
-    return l4vio_client_map(client, fd, told->mmap_offset, told->memory_size, &out->mapping,
-                            &out->base, error);
+    int result = l4vio_client_map(client, fd, told->mmap_offset, told->memory_size, &out->mapping,
+                                  &out->base, error);
+    if (result == L4VIO_OK && fstat(fd, &file) == 0) {
+        out->device = file.st_dev;
+        out->inode = file.st_ino;
+    }
+    return result;
 }
 
 /* A mapped region becomes the device's. */
@@ -170,8 +171,10 @@ static int map_table(struct l4vio_served_client *client, struct table *table, co
     int result = L4VIO_OK;
 
     for (unsigned i = 0; result == L4VIO_OK && i < table->count; i++) {
-        table->kept[i] = find_kept(client, fds[i], &table->told[i]);
-        if (!table->kept[i])
+        result = l4vio_server_check_memory(fds[i], error);
+        if (result == L4VIO_OK)
+            table->kept[i] = find_kept(client, fds[i], &table->told[i]);
+        if (result == L4VIO_OK && !table->kept[i])
             result = map_region(client, fds[i], &table->told[i], &table->fresh[i], error);
     }
     for (unsigned i = 0; result < 0 && i < table->count; i++)
