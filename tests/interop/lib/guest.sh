@@ -78,7 +78,7 @@ cloud_guest() {
 # MACHINE (pci, mmio), SOCKET, JOB, PROPERTIES of the device (",packed=on"), options of QEMU: starts a guest with
 # two processors. QEMU connects again when the device has gone away.
 start_qemu() {
-    local machine=$1 socket=$2 job=$3 properties=$4 memory=192M
+    local machine=$1 socket=$2 job=$3 properties=$4 memory=${guest_memory:-192M}
     local -a options=(-accel "tcg,thread=multi" -cpu max -smp 2 -m $memory -nodefaults -no-user-config -no-reboot
         -display none -serial stdio -monitor none -object "memory-backend-memfd,id=memory,size=$memory,share=on"
         -chardev "socket,id=disk,path=$socket,reconnect=1")
