@@ -299,8 +299,6 @@ static int mind_time(struct l4vio_server *server)
             mind_hellos(server, now, &next);
         if (server->config.cmd_mode)
             mind_commands(server, now, &next);
-        /* Somebody may have been let go, and others wait. */
-        mind_listener(server);
         if (!busy && next != UINT64_MAX)
             return next > now ? (int)((next - now) / 1000000 + 1) : 0;
     }
