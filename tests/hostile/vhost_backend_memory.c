@@ -128,6 +128,12 @@ static int make_record(unsigned kind, uint64_t *size, uint64_t *offset)
         *offset = kind == 1 ? *size : kind == 2 ? UINT64_MAX : 0;
         *size = kind == 3 ? UINT64_MAX : *size;
         return fd;
+    case 10: /* Both together wrap around. */
+        fd = memfd_create("record", MFD_CLOEXEC);
+        assert_int_equal(ftruncate(fd, (off_t)*size), 0);
+        *offset = 4096;
+        *size = UINT64_MAX - 4095;
+        return fd;
     case 4: /* Nothing. */
         *size = 0;
         return memfd_create("record", MFD_CLOEXEC);
@@ -148,7 +154,7 @@ static int make_record(unsigned kind, uint64_t *size, uint64_t *offset)
     }
 }
 
-#define RECORD_KINDS 10u
+#define RECORD_KINDS 11u
 
 static enum raw_verdict give_bad_record(struct raw_backend *backend, struct raw_message *message)
 {

@@ -129,6 +129,10 @@ static void tables_that_make_no_sense(void **state)
             fail_msg("region %u was taken", i);
         assert_int_equal(vhost_attacker_do(&attacker, VIRTIO_BLK_T_IN), VIRTIO_BLK_S_OK);
     }
+    /* The first one of it can be mapped, the second one cannot. */
+    regions[0] = (struct region){FAR_GUEST + TIB, 4096, FAR_USER + TIB, 0};
+    regions[1] = (struct region){FAR_GUEST, 4096, FAR_USER, ATTACK_MEMORY_BYTES};
+    assert_int_equal(set_table(&attacker, regions, 2, 2, 2), 1);
     assert_int_equal(usage_now().mappings, before.mappings);
     assert_int_equal(usage_now().descriptors, before.descriptors);
     assert_int_equal(set_table(&attacker, &good, 1, 1, 1), 0);

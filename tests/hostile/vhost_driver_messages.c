@@ -221,7 +221,8 @@ static void configuration_beyond_its_end(void **state)
     static const uint32_t ranges[][2] = {{0, 257},          {256, 1},
                                          {255, 2},          {UINT32_MAX, 1},
                                          {1, UINT32_MAX},   {UINT32_MAX, UINT32_MAX},
-                                         {0x80000000, 256}, {UINT32_MAX - 3, 8}};
+                                         {0x80000000, 256}, {UINT32_MAX - 3, 8},
+                                         {256, 256},        {128, 256}};
     struct socket_server server;
 
     (void)state;
@@ -232,6 +233,9 @@ static void configuration_beyond_its_end(void **state)
             struct vhost_attacker attacker;
             live(&attacker, &server);
             vhost_attacker_send(&attacker, request, 1, payload, 12, NULL, 0);
+            struct raw_message reply;
+            if (request == RAW_GET_CONFIG && raw_backend_receive(attacker.socket, &reply))
+                assert_int_equal(reply.size, 0);
             vhost_attacker_send(&attacker, request, 1, payload, 12 + ranges[i][1] % 512, NULL, 0);
             vhost_attacker_close(&attacker);
         }
