@@ -259,8 +259,9 @@ double peer_qemu_img(const char *image, unsigned depth, unsigned cpu, double sec
 
 uint64_t peer_cpu_ns(pid_t process)
 {
+    enum { field_user = 14, field_system = 15 }; /* As proc(5) counts; the name is 2. */
     char path[64], text[1024];
-    unsigned long long user = 0, system = 0;
+    uint64_t ticks = 0;
     snprintf(path, sizeof(path), "/proc/%d/stat", (int)process);
     FILE *file = fopen(path, "r");
     if (!file)
@@ -268,9 +269,11 @@ uint64_t peer_cpu_ns(pid_t process)
     size_t length = fread(text, 1, sizeof(text) - 1, file);
     fclose(file);
     text[length] = 0;
-    const char *rest = strrchr(text, ')'); /* The name may hold anything. */
-    if (!rest || sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user,
-                        &system) != 2)
-        return 0;
-    return (user + system) * (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK));
+    char *rest = strrchr(text, ')'); /* The name may hold anything. */
+    for (unsigned field = 2; rest && field <= field_system; field++) {
+        const char *word = strsep(&rest, " ");
+        if (field >= field_user)
+            ticks += strtoull(word, NULL, 10);
+    }
+    return ticks * (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK));
 }

@@ -17,7 +17,8 @@ ends_with $client 4
 client_says "^l4vio: .*$disk.*: the device is gone"
 start_empty raw
 mkfifo pipe
-(cat data; sleep 60) >pipe &
+exec 4<>pipe # Which therefore has no end.
+cat data >&4 &
 started+=($!)
 start_client block write $disk pipe
 kill_disk
