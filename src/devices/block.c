@@ -147,7 +147,8 @@ static void fill_config(struct l4vio_device_block *block, const struct l4vio_fea
     if (l4vio_features_has(offered, VIRTIO_BLK_F_TOPOLOGY)) {
         config->physical_block_exp = exp;
         l4vio_store16(&config->min_io_size, (uint16_t)(1u << exp));
-        l4vio_store32(&config->opt_io_size, info->optimal_io_bytes / logical_bytes);
+        /* A power of two: machines that cannot divide need no help. */
+        l4vio_store32(&config->opt_io_size, info->optimal_io_bytes >> __builtin_ctz(logical_bytes));
     }
     config->writeback = 1;
     if (l4vio_features_has(offered, VIRTIO_BLK_F_MQ))
@@ -175,7 +176,7 @@ static int check_config(const struct l4vio_device_block_config *config,
         (logical_bytes & (logical_bytes - 1)))
         return l4vio_fail(error, L4VIO_EINVAL, "block size is not a power of two from 512 to 65536",
                           logical_bytes);
-    if (info->size_bytes % logical_bytes)
+    if (info->size_bytes & (logical_bytes - 1u))
         return l4vio_fail(error, L4VIO_EINVAL,
                           "the store's size is not a multiple of the block size", info->size_bytes);
     if (config->queue_count == 0 || config->queue_count > UINT16_MAX)
