@@ -384,7 +384,7 @@ int l4vio_queue_detach(struct l4vio_queue *queue, void **cookies, unsigned max);
  * @retval L4VIO_EBUSY     the queue is live
  * @retval L4VIO_EAGAIN    there are completions to take first
  * @retval L4VIO_EINVAL    requests were detached, or no device has known the queue, or the last one had no
- *                         record of requests in flight
+ *                         record of requests in flight, or it was reset
  * @retval L4VIO_EBADPROTO the queue is broken
  */
 int l4vio_queue_resume(struct l4vio_queue *queue);

@@ -266,6 +266,7 @@ static int reset_queue(struct l4vio_driver *driver, struct l4vio_queue *queue,
     if (!transport->ops->reset_queue)
         return l4vio_fail(error, L4VIO_ENOSYS, "one queue alone cannot be reset here",
                           queue->index);
+    queue->recorded = false;
     result = transport->ops->reset_queue(transport->self, queue->index,
                                          l4vio_driver_control_deadline(driver), error);
     if (l4vio_driver_outcome(driver, result))

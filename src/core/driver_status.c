@@ -93,6 +93,9 @@ int l4vio_driver_reset_status(struct l4vio_driver *driver, struct l4vio_error *e
     uint64_t deadline = l4vio_driver_control_deadline(driver);
     l4vio_driver_trace(driver, L4VIO_TRACE_RESET, UINT32_MAX, 0, 0);
     l4vio_driver_count(&driver->counters.resets);
+    /* A device that is reset has no record of what it had taken any more, even if we do not hear of it. */
+    for (struct l4vio_queue *queue = driver->queues; queue; queue = queue->next)
+        queue->recorded = false;
     int result = write_status(driver, 0, error);
     if (result)
         return result;

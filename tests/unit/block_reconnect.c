@@ -160,6 +160,19 @@ static void a_device_with_a_record_is_left_to_it(void **state)
     fixture_free(f);
 }
 
+/* One that is there and well is reset before it is left: so it has no record any more. */
+static void a_device_that_was_reset_has_no_record(void **state)
+{
+    struct fixture *f = fixture_with_record();
+    (void)state;
+    submit_all(f);
+    assert_int_equal(come_back(f, NULL), 0);
+    assert_int_equal(f->rig.resumed, 0);
+    drain(f);
+    check_all_written(f);
+    fixture_free(f);
+}
+
 /* The record is of all queues: one that cannot go on takes the others with it. */
 static void all_queues_go_on_or_none(void **state)
 {
@@ -761,6 +774,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_in_flight_are_sent_again),
         cmocka_unit_test(a_device_with_a_record_is_left_to_it),
+        cmocka_unit_test(a_device_that_was_reset_has_no_record),
         cmocka_unit_test(all_queues_go_on_or_none),
         cmocka_unit_test(without_a_record_of_the_last_device_everything_is_sent_again),
         cmocka_unit_test(an_idle_driver_comes_back_too),

@@ -244,6 +244,7 @@ static void a_queue_that_cannot_be_resumed_says_why(void **state)
     add(f);
     l4vio_queue_publish(queue);
     f->fake->properties.tracks_in_flight = false;
+    f->fake->dead = true;
     assert_int_equal(l4vio_driver_reconnect(driver, L4VIO_FOREVER, NULL), 0);
     assert_int_equal(l4vio_queue_resume(queue), 0);
     assert_int_equal(l4vio_driver_restart(driver, NULL), 0);
