@@ -44,6 +44,7 @@ struct l4vio_vhost_ring {
     int kick; /* -1: the ring is stopped. */
     bool enabled;
     bool changing; /* More is to be said before it runs again. */
+    bool recorded; /* It has run with the record of requests in flight that is there. */
     bool told;     /* Why it cannot run was logged. */
     struct l4vio_vhost_trigger call, err;
 };
@@ -176,6 +177,8 @@ l4vio_vhost_handler l4vio_vhost_back_get_inflight_fd, l4vio_vhost_back_set_infli
 void l4vio_vhost_back_apply_log(struct l4vio_served_client *client);
 /* The device is reset: what was in flight is not any more, and rings begin anew. */
 void l4vio_vhost_back_forget_inflight(struct l4vio_served_client *client);
+/* The same for a ring that begins anew alone. */
+void l4vio_vhost_back_forget_ring_inflight(struct l4vio_served_client *client, uint32_t index);
 void l4vio_vhost_back_drop_records(struct l4vio_served_client *client);
 
 #endif

@@ -88,6 +88,8 @@ int l4vio_vhost_back_set_inflight_fd(struct l4vio_served_client *client,
     }
     fresh.base = base;
     drop_record(&l4vio_vhost_served(client)->record);
+    for (uint32_t i = 0; i < l4vio_vhost_back_queues(client); i++)
+        l4vio_vhost_served(client)->rings[i].recorded = false;
     l4vio_vhost_served(client)->record = fresh;
     return L4VIO_OK;
 }
@@ -103,6 +105,17 @@ void l4vio_vhost_back_forget_inflight(struct l4vio_served_client *client)
     if (record->used)
         memset(record->base, 0, record->queues * record->queue_bytes);
     record->used = false;
+}
+
+/* As above: what a ring has not run with yet may be a predecessor's. */
+void l4vio_vhost_back_forget_ring_inflight(struct l4vio_served_client *client, uint32_t index)
+{
+    struct l4vio_vhost_served *own = l4vio_vhost_served(client);
+    const struct l4vio_vhost_record *record = &own->record;
+
+    if (record->mapping && own->rings[index].recorded && index < record->queues)
+        memset(record->base + index * record->queue_bytes, 0, record->queue_bytes);
+    own->rings[index].recorded = false;
 }
 
 void l4vio_vhost_back_apply_log(struct l4vio_served_client *client)

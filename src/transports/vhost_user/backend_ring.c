@@ -109,8 +109,10 @@ static int set_up(struct l4vio_served_client *client, uint32_t index, struct l4v
     find_place(client, ring, &setup, &resume);
     find_record(client, index, &resume);
     int result = l4vio_device_resume_queue(client->device, index, &setup, &resume, error);
-    if (result == L4VIO_OK && resume.in_flight)
+    if (result == L4VIO_OK && resume.in_flight) {
         l4vio_vhost_served(client)->record.used = true;
+        l4vio_vhost_served(client)->rings[index].recorded = true;
+    }
     return result;
 }
 
@@ -215,7 +217,25 @@ int l4vio_vhost_back_set_vring_addr(struct l4vio_served_client *client,
     return L4VIO_OK;
 }
 
-/* A packed ring's word has both positions; who knows of one only leaves the upper half 0. */
+static uint32_t base_of(const struct l4vio_served_client *client,
+                        const struct l4vio_vhost_ring *ring)
+{
+    return ring->avail | (l4vio_vhost_back_packed(client) ? (uint32_t)ring->used << 16 : 0u);
+}
+
+/* Whether a ring that has stopped is to go on somewhere else: a driver has begun it anew. */
+static bool begins_elsewhere(const struct l4vio_served_client *client,
+                             const struct l4vio_vhost_ring *ring, uint32_t position)
+{
+    uint32_t stopped_at = base_of(client, ring);
+
+    return position > UINT16_MAX ? position != stopped_at : position != (stopped_at & UINT16_MAX);
+}
+
+/*
+ * A packed ring's word has both positions; who knows of one only leaves the upper half 0. What is recorded of a
+ * ring that begins somewhere else is of the ring that was there before.
+ */
 int l4vio_vhost_back_set_vring_base(struct l4vio_served_client *client,
                                     struct l4vio_vhost_message *message,
                                     struct l4vio_vhost_message *reply, struct l4vio_error *error)
@@ -230,17 +250,13 @@ int l4vio_vhost_back_set_vring_base(struct l4vio_served_client *client,
     if (!packed && state->num > UINT16_MAX)
         return l4vio_fail(error, L4VIO_EINVAL, "a position outside the ring", state->num);
     begin_change(client, state->index);
+    if (begins_elsewhere(client, ring, state->num))
+        l4vio_vhost_back_forget_ring_inflight(client, state->index);
     ring->was_reset = false;
     ring->avail = (uint16_t)state->num;
     ring->used = (uint16_t)(state->num >> 16);
     ring->used_known = packed && ring->used != 0;
     return L4VIO_OK;
-}
-
-static uint32_t base_of(const struct l4vio_served_client *client,
-                        const struct l4vio_vhost_ring *ring)
-{
-    return ring->avail | (l4vio_vhost_back_packed(client) ? (uint32_t)ring->used << 16 : 0u);
 }
 
 /*
