@@ -179,6 +179,13 @@ static void make_kinds(void)
     kinds[5] = memfd_create("empty", MFD_CLOEXEC);
 }
 
+/* The socket is there for all inputs. */
+static void clean_up(void)
+{
+    unlink(rig->backend->path);
+    rmdir(rig->backend->folder);
+}
+
 static void make_rig(void)
 {
     rig = vhost_rig_new();
@@ -186,6 +193,7 @@ static void make_rig(void)
     rig->control_timeout_ns = TIMEOUT_NS;
     rig->backend->script = play;
     raw_backend_start(rig->backend);
+    check(atexit(clean_up) == 0);
     make_kinds();
 }
 
