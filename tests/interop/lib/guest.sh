@@ -76,7 +76,8 @@ cloud_guest() {
 }
 
 # MACHINE (pci, mmio), SOCKET, JOB, PROPERTIES of the device (",packed=on"), options of QEMU: starts a guest with
-# two processors. QEMU connects again when the device has gone away.
+# two processors. QEMU connects again when the device has gone away. Pages that the guest reads into are not zeroed by
+# its processors first, which would hide from guest_move.sh what the device does.
 start_qemu() {
     local machine=$1 socket=$2 job=$3 properties=$4 memory=${guest_memory:-192M}
     local -a options=(-accel "tcg,thread=multi" -cpu max -smp 2 -m $memory -nodefaults -no-user-config -no-reboot
@@ -92,7 +93,7 @@ start_qemu() {
         -device "vhost-user-blk,chardev=disk$properties") ;;
     esac
     start_guest qemu-system-x86_64 "${options[@]}" -kernel "$kernel/vmlinuz" -initrd "$guest_name.initrd" \
-        -append "console=ttyS0 quiet panic=-1 tsc_early_khz=$(host_khz)" "$@"
+        -append "console=ttyS0 quiet panic=-1 init_on_alloc=0 tsc_early_khz=$(host_khz)" "$@"
 }
 
 # Makes a monitor for the next machine, which gets the options in monitor; what it says is in monitor.log.
