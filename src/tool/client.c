@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tool/report.h"
@@ -215,24 +216,51 @@ static int write_through(struct client *client)
                     error.text ? error.text : l4vio_error_name(result));
 }
 
+static int open_once(struct client *client, struct l4vio_error *error)
+{
+    struct l4vio_session_options options = client_session_options();
+    int result = l4vio_session_open_block(client->uri, &options, &client->session, error);
+    if (result < 0)
+        return result;
+    client->block = l4vio_session_block(client->session);
+    result = l4vio_driver_allocate(&client->block->driver, L4VIO_BLOCK_SHARED_BYTES,
+                                   &client->region, error);
+    if (result < 0)
+        client_close(client);
+    return result;
+}
+
+/* Whether a device that was there a moment ago may be there again in a moment. */
+static bool may_return(int result)
+{
+    return result == L4VIO_EPIPE || result == L4VIO_ENOENT || result == L4VIO_EBUSY ||
+           result == L4VIO_ETIMEDOUT;
+}
+
+/* --reconnect holds for a device that dies while it is being opened, but nobody waits for a wrong path. */
+static int open_patiently(struct client *client, struct l4vio_error *error)
+{
+    const struct timespec pause = {0, 10000000};
+    uint64_t end_ns = clock_ns() + client_settings.reconnect_ns;
+    int result = open_once(client, error);
+    bool goes_on = client_settings.reconnect_ns && result == L4VIO_EPIPE;
+    while (goes_on && may_return(result) && clock_ns() < end_ns && !signals_pending()) {
+        nanosleep(&pause, NULL);
+        result = open_once(client, error);
+    }
+    return result;
+}
+
 int client_open(struct client *client, const char *uri)
 {
     if (!client_settings.timeout_ns)
         return complain(TOOL_USAGE, "--timeout: there is no time to wait in");
-    struct l4vio_session_options options = client_session_options();
     struct l4vio_error error = {0};
     memset(client, 0, sizeof *client);
     client->uri = uri;
-    int result = l4vio_session_open_block(uri, &options, &client->session, &error);
+    int result = open_patiently(client, &error);
     if (result < 0)
         return client_open_failed(uri, result, &error);
-    client->block = l4vio_session_block(client->session);
-    result = l4vio_driver_allocate(&client->block->driver, L4VIO_BLOCK_SHARED_BYTES,
-                                   &client->region, &error);
-    if (result < 0) {
-        client_close(client);
-        return client_open_failed(uri, result, &error);
-    }
     result = write_through(client);
     if (result != TOOL_OK)
         client_close(client);

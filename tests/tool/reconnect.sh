@@ -36,6 +36,8 @@ under_fire() {
     "$L4VIO" "$@" >fire.out 2>fire.err &
     local client=$! kills=0
     started+=("$client")
+    # It has found the device: nobody waits for one that was never there.
+    eventually 20 grep -q memfd:l4vio "/proc/$client/maps" || fail "$*: does not connect"
     while [ $kills -lt 6 ]; do
         sleep "0.$((RANDOM % 3))$((RANDOM % 10))" # Whenever that is.
         kill_server
