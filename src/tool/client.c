@@ -202,14 +202,13 @@ int client_open_failed(const char *uri, int code, const struct l4vio_error *erro
 /* --write-through: what has been written is durable, so no device that dies takes it with it. */
 static int write_through(struct client *client)
 {
-    const struct l4vio_block_info *info = &client->block->info;
     struct l4vio_error error = {0};
-    if (!client_settings.write_through || !info->flush || info->read_only)
-        return TOOL_OK; /* Without FLUSH there is no cache. */
-    if (!info->config_wce)
+    if (!client_settings.write_through || !client_has_cache(client))
+        return TOOL_OK;
+    if (!client->block->info.config_wce)
         return complain(TOOL_FAILED, "%s has no CONFIG_WCE, so nobody can tell it to write through",
                         client->uri);
-    int result = l4vio_block_set_writeback(client->block, false, &error);
+    int result = client_write_through(client, &error);
     if (result == 0)
         return TOOL_OK;
     return complain(TOOL_FAILED, "cannot tell %s to write through: %s", client->uri,

@@ -31,7 +31,8 @@ struct client {
     struct l4vio_block *block;
     struct l4vio_region region;         /* For `request`. */
     struct l4vio_block_request request; /* What needs no data: see client_request. */
-    bool lost; /* It is gone or has stopped answering: do not wait for it any more. */
+    bool lost;    /* It is gone or has stopped answering: do not wait for it any more. */
+    bool through; /* It was told to write through. */
     struct client_crew crew;
     struct l4vio_block_reconnects reconnects; /* So far; stays after client_close. */
     uint64_t back_ns;                         /* When it came back last. */
@@ -85,6 +86,13 @@ int client_kick(struct client *client, uint32_t queue);
  */
 void client_crew_begin(struct client *client, unsigned members);
 void client_crew_leave(struct client *client);
+
+/* How often the device has gone and come back. */
+uint64_t client_returns(const struct client *client);
+/* Whether a device that dies may take writes with it that it has completed, up to the last flush. */
+bool client_has_cache(const struct client *client);
+/* Ends that, if the device has CONFIG_WCE. 0 or as the library says. */
+int client_write_through(struct client *client, struct l4vio_error *error);
 
 /* Waits for a device that is gone. 0: it is back, or a signal came; else as the library says. */
 int client_come_back(struct client *client);

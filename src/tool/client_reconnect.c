@@ -109,6 +109,25 @@ uint64_t client_extend(const struct client *client, uint64_t deadline_ns)
     return client->back_ns && end_ns > deadline_ns ? end_ns : deadline_ns;
 }
 
+/* What a device says of its own cache mode does not count: some say write-through and keep a cache. */
+bool client_has_cache(const struct client *client)
+{
+    const struct l4vio_block_info *info = &client->block->info;
+    return info->flush && !info->read_only && !client->through;
+}
+
+int client_write_through(struct client *client, struct l4vio_error *error)
+{
+    int result = l4vio_block_set_writeback(client->block, false, error);
+    client->through = result == L4VIO_OK;
+    return result;
+}
+
+uint64_t client_returns(const struct client *client)
+{
+    return client->block->reconnects.count;
+}
+
 void client_reconnects_json(const struct client *const *clients, unsigned count, json_t *root)
 {
     struct l4vio_block_reconnects sum = {0};

@@ -86,6 +86,21 @@ static int run_steps(struct client *client, const struct range_command *command,
     return TOOL_OK;
 }
 
+/* Zeroes that a device had in its cache when it died are written again; a discard is only a hint. */
+static int run_durably(struct client *client, const struct range_command *command, uint64_t length)
+{
+    uint64_t returns;
+    int result;
+    do {
+        returns = client_returns(client);
+        result = run_steps(client, command, length);
+        if (result == TOOL_OK)
+            result = client_flush(client);
+    } while (result == TOOL_OK && client_returns(client) != returns && client_has_cache(client) &&
+             command->type == L4VIO_BLOCK_WRITE_ZEROES);
+    return result;
+}
+
 static int run_range(const char *uri, const struct range_command *command)
 {
     struct client client = {0};
@@ -101,9 +116,7 @@ static int run_range(const char *uri, const struct range_command *command)
     uint64_t length = range.length_bytes;
     result = client_check_range(&client, range.offset_bytes, &length);
     if (result == TOOL_OK)
-        result = run_steps(&client, command, length);
-    if (result == TOOL_OK)
-        result = client_flush(&client);
+        result = run_durably(&client, command, length);
     client_close(&client);
     if (result == TOOL_OK)
         report_done(command->past_verb, length, clock_ns() - start, false);

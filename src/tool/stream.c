@@ -272,11 +272,8 @@ static void settle(struct stream *stream)
                     strerror(errno));
 }
 
-int stream_run(struct stream *stream)
+static void run_once(struct stream *stream)
 {
-    stream->exit_code = stream_setup(stream);
-    if (stream->exit_code != TOOL_OK)
-        return stream->exit_code;
     if (!stream_settings.quiet)
         progress_start(stream->verb,
                        stream->length_bytes == STREAM_TO_END ? 0 : stream->length_bytes);
@@ -287,6 +284,56 @@ int stream_run(struct stream *stream)
              stream->length_bytes != STREAM_TO_END && stream->done_bytes < stream->length_bytes)
         stream_fail(stream, TOOL_FAILED, "%s became shorter meanwhile", stream->source.name);
     settle(stream);
+}
+
+static bool can_repeat(const struct stream *stream)
+{
+    return stream->source.client || !stream->source.sequential;
+}
+
+/* What cannot be written twice must not be lost. */
+static void prepare(struct stream *stream)
+{
+    struct client *client = stream->target.client;
+    if (client && client_settings.reconnect_ns && !can_repeat(stream) && client_has_cache(client))
+        (void)client_write_through(client, NULL);
+}
+
+/*
+ * Whether the target has died with writes in its cache. No flush that comes afterwards makes up for them, so
+ * everything is written again.
+ */
+static bool must_repeat(struct stream *stream, uint64_t returns)
+{
+    const struct client *client = stream->target.client;
+    if (stream->exit_code != TOOL_OK || !client || client_returns(client) == returns ||
+        !client_has_cache(client))
+        return false;
+    if (!can_repeat(stream)) {
+        stream_fail(stream, TOOL_FAILED,
+                    "%s went away and came back, what it had in its cache may be lost, and %s "
+                    "cannot be read again",
+                    client->uri, stream->source.name);
+        return false;
+    }
+    notice("%s may have lost what was in its cache: writing it again", client->uri);
+    stream->started = stream->finished = 0;
+    stream->position_bytes = stream->done_bytes = 0;
+    stream->source_ended = false;
+    return true;
+}
+
+int stream_run(struct stream *stream)
+{
+    uint64_t returns;
+    stream->exit_code = stream_setup(stream);
+    if (stream->exit_code != TOOL_OK)
+        return stream->exit_code;
+    prepare(stream);
+    do {
+        returns = stream->target.client ? client_returns(stream->target.client) : 0;
+        run_once(stream);
+    } while (must_repeat(stream, returns));
     progress_end();
     return stream->exit_code;
 }

@@ -8,7 +8,7 @@ truncate -s 8M disk.img
 
 # Starts the server anew, on the same image.
 come_back() {
-    serve d --image disk.img --queues 2
+    serve d --image disk.img --queues 2 "$@"
 }
 come_back_over_vhost_user() {
     mkfifo v.ready
@@ -65,26 +65,41 @@ under_fire come_back_over_vhost_user block exercise --write --seconds 3 --thread
 kill_server
 come_back
 
-# A file that arrives in pieces, the server dead in between; nothing is said where there is no terminal.
+# A file that arrives in pieces, the server dead in between; nothing is said where there is no terminal. It cannot be
+# read twice, so the device is told to keep nothing in a cache.
 random_file data 4M
 mkfifo pipe
-"$L4VIO" block write l4:d --request-size 64K --json --reconnect 60 <pipe >writer.out 2>writer.err &
-writer=$!
-started+=("$writer")
-exec 4>pipe
-head -c 1M data >&4
-eventually 20 cmp -s -n $((1 << 20)) data disk.img || fail "the first piece does not arrive"
-kill_server
-tail -c +$(((1 << 20) + 1)) data >&4 &
-feeder=$!
-started+=("$feeder")
-come_back 4>&-
-exec 4>&-
-ends_with "$feeder" 0
-ends_with "$writer" 0
+write_in_pieces() { # EXIT CODE
+    local code=$1 writer feeder
+    "$L4VIO" block write l4:d --request-size 64K --json --reconnect 60 <pipe >writer.out 2>writer.err &
+    writer=$!
+    started+=("$writer")
+    exec 4>pipe
+    head -c 1M data >&4
+    eventually 20 cmp -s -n $((1 << 20)) data disk.img || fail "the first piece does not arrive"
+    kill_server
+    tail -c +$(((1 << 20) + 1)) data >&4 &
+    feeder=$!
+    started+=("$feeder")
+    come_back "${server_options[@]}" 4>&-
+    exec 4>&-
+    ends_with "$feeder" 0
+    ends_with "$writer" "$code"
+}
+server_options=()
+write_in_pieces 0
 [ ! -s writer.err ] || fail "the writer complains: $(cat writer.err)"
 [ "$(number count writer.out)" = 1 ] || fail "not one reconnect: $(cat writer.out)"
 succeed block verify l4:d data
+
+# A device that nobody can tell so: the writer cannot know what became of the first piece.
+kill_server
+truncate -s 0 disk.img
+truncate -s 8M disk.img
+server_options=(--features -CONFIG_WCE)
+come_back "${server_options[@]}"
+write_in_pieces 1
+says writer.err "what it had in its cache may be lost, and standard input cannot be read again; 4194304 bytes were written"
 
 # From a device to a device, each of which goes away once. (Small requests, so that it takes its time.)
 random_file from.img 32M

@@ -50,6 +50,22 @@ started+=($!)
 killed_under raw block write --reconnect 20 $disk pipe
 cmp disk.img data || fail "the image differs"
 
+# A daemon takes the tables of a qcow2 image with it, and the data with them: what can be read again is written again.
+empty_image qcow2 disk.img 64M
+start_disk qcow2 num-queues=2
+start_client block copy --request-size 1K --depth 2 --reconnect 20 data $disk
+grown() {
+    [ "$(stat -c %s disk.img)" -gt $((8 << 20)) ]
+}
+eventually 20 grown || fail "nothing is copied"
+not_running "$client" && fail "copied too quickly"
+kill_disk
+start_disk qcow2 num-queues=2
+ends_with "$client" 0
+[ ! -s client.err ] || fail "says '$(cat client.err)'"
+end_disk
+image_equals qcow2 disk.img data
+
 # Nobody comes.
 empty_image raw disk.img 64M
 start_disk raw num-queues=2
