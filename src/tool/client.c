@@ -100,6 +100,21 @@ struct l4vio_session_options client_session_options(void)
     return options;
 }
 
+static bool listens(const char *uri)
+{
+    return strncmp(uri, "vhost-user-listen:", 18) == 0;
+}
+
+/*
+ * Devices may be opened for as long as --timeout, and the library does not look at signals. Nothing has begun that
+ * would have to be ended, but a socket of ours goes with us; not one that was there before.
+ */
+void client_begin_opening(const char *uri)
+{
+    const char *path = listens(uri) ? strchr(uri, ':') + 1 : NULL;
+    signals_begin_opening(path && access(path, F_OK) != 0 ? path : NULL);
+}
+
 static int wrong_device(const char *uri, uint64_t device_id)
 {
     if (!device_id || device_id == VIRTIO_ID_BLOCK || device_id > UINT32_MAX)
@@ -134,6 +149,9 @@ int client_open_failed(const char *uri, int code, const struct l4vio_error *erro
                         uri);
     switch (code) {
     case L4VIO_ENOENT:
+        if (listens(uri))
+            return complain(TOOL_NO_DEVICE, "cannot listen at %s: its directory does not exist",
+                            path);
         if (stat(path, &status) == 0 && !S_ISSOCK(status.st_mode))
             return complain(TOOL_NO_DEVICE,
                             "%s is not a socket, so no server listens there; 'l4vio serve block' "
@@ -243,7 +261,7 @@ static int open_patiently(struct client *client, struct l4vio_error *error)
     uint64_t end_ns = clock_ns() + client_settings.reconnect_ns;
     int result = open_once(client, error);
     bool goes_on = client_settings.reconnect_ns && result == L4VIO_EPIPE;
-    while (goes_on && may_return(result) && clock_ns() < end_ns && !signals_pending()) {
+    while (goes_on && may_return(result) && clock_ns() < end_ns) {
         nanosleep(&pause, NULL);
         result = open_once(client, error);
     }
@@ -257,7 +275,9 @@ int client_open(struct client *client, const char *uri)
     struct l4vio_error error = {0};
     memset(client, 0, sizeof *client);
     client->uri = uri;
+    client_begin_opening(uri);
     int result = open_patiently(client, &error);
+    signals_end_opening();
     if (result < 0)
         return client_open_failed(uri, result, &error);
     result = write_through(client);

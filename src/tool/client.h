@@ -63,6 +63,9 @@ int client_open(struct client *client, const char *uri);
 /* Ends it; safe on a client that was never opened (all zero). */
 void client_close(struct client *client);
 
+/* From here to signals_end_opening a signal ends the process at once. */
+void client_begin_opening(const char *uri);
+
 /* Complains that a device cannot be opened. Returns an exit code. */
 int client_open_failed(const char *uri, int code, const struct l4vio_error *error);
 

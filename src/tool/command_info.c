@@ -9,6 +9,7 @@
 #include "tool/client.h"
 #include "tool/info.h"
 #include "tool/report.h"
+#include "tool/signals.h"
 #include "tool/tool.h"
 
 static bool json;
@@ -103,7 +104,9 @@ static int ask_any(struct info *info)
     struct l4vio_session_options session_options = client_session_options();
     struct l4vio_error error = {0};
     struct l4vio_session *session;
+    client_begin_opening(info->uri);
     int result = l4vio_session_open_any(info->uri, &session_options, &session, &error);
+    signals_end_opening();
     if (result < 0)
         return client_open_failed(info->uri, result, &error);
     struct l4vio_driver *driver = l4vio_session_driver(session);

@@ -228,8 +228,9 @@ static int check_place(void)
     const char *place = settings.listen ? settings.listen : settings.connect;
     const char *option = settings.listen ? "listen" : "connect";
     if (!place)
-        return complain(TOOL_USAGE,
-                        "where to listen? --listen l4:PATH or --listen vhost-user:PATH");
+        return complain(
+            TOOL_USAGE,
+            "where to listen? --listen l4:PATH or vhost-user:PATH; or --connect vhost-user:PATH");
     if (settings.listen && settings.connect)
         return complain(TOOL_USAGE, "either --listen or --connect");
     for (unsigned i = 0; i < sizeof protocols / sizeof protocols[0]; ++i) {
@@ -540,7 +541,7 @@ static int run(char **arguments)
 
 const struct tool_command command_serve_block = {
     .name = "serve block",
-    .arguments = "--image FILE | --ram SIZE --listen URI | --connect URI",
+    .arguments = "--image FILE|--ram SIZE --listen URI|--connect URI",
     .summary = "Serves a block device until SIGINT or SIGTERM",
     .options = options,
     .arguments_min = 0,

@@ -112,7 +112,9 @@ int exercise_run(struct client *client, const struct exercise_settings *settings
     if (result == TOOL_OK && signals_pending())
         result =
             complain(TOOL_SIGNAL + signals_pending(), "exercising %s interrupted", client->uri);
-    client_close(client); /* Before the memory of its requests goes. */
+    for (unsigned i = 0; i < count && result != TOOL_OK; ++i)
+        jobs[i].exerciser.exit_code = result; /* What is cancelled now is nobody's failure. */
+    client_close(client);                     /* Before the memory of its requests goes. */
     *counts = (struct exercise_counts){0};
     for (unsigned i = 0; i < count; ++i) {
         add_counts(counts, &jobs[i].exerciser.counts);

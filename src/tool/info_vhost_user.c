@@ -10,6 +10,7 @@
 #include "tool/client.h"
 #include "tool/info.h"
 #include "tool/report.h"
+#include "tool/signals.h"
 #include "tool/tool.h"
 
 #define CONFIG_TRIES 16u
@@ -96,12 +97,14 @@ int info_ask_vhost_user(struct info *info, uint64_t timeout_ns)
     int result = l4vio_linux_open(&linux_platform, &platform, &error);
     if (result < 0)
         return failed(info->uri, result, &error);
+    client_begin_opening(info->uri);
     result = l4vio_vhost_user_connect(path, &platform, &options, &connection, &transport, &error);
     if (result < 0)
         result = failed(info->uri, result, &error);
     else
         result = ask(info, connection, &transport, deadline_ns, &error);
     l4vio_vhost_user_free(connection);
+    signals_end_opening();
     l4vio_linux_close(linux_platform);
     return result;
 }

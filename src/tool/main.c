@@ -48,10 +48,12 @@ static unsigned list_commands(FILE *stream, const char *first_word)
 
 static void print_help(void)
 {
-    puts("l4vio: serves and drives virtio devices over L4-VIRTIO.\n");
+    puts("l4vio: serves and drives virtio devices over L4-VIRTIO and vhost-user.\n");
     list_commands(stdout, NULL);
-    puts("\nURI is l4:PATH, the socket of a server. A SIZE is in bytes, or with K, M, G or T in\n"
-         "powers of 1024. 'l4vio COMMAND --help' tells the options; 'man l4vio' tells everything.");
+    puts(
+        "\nURI is the socket of a device: l4:PATH for L4-VIRTIO, vhost-user:PATH for vhost-user, or\n"
+        "vhost-user-listen:PATH for a vhost-user device that connects to us. A SIZE is in bytes, or\n"
+        "with K, M, G or T in powers of 1024. 'l4vio COMMAND --help' tells the options; 'man l4vio' tells everything.");
 }
 
 static void print_command_help(const struct tool_command *command)

@@ -10,13 +10,14 @@
 #include "tool/tool.h"
 
 static volatile sig_atomic_t pending;
+static volatile sig_atomic_t nothing_begun;
 static struct l4vio_server *_Atomic server_to_stop;
 static const char *_Atomic path_to_remove;
 
 static void on_signal(int number)
 {
     int saved = errno;
-    if (pending) {
+    if (pending || nothing_begun) {
         const char *path = atomic_load(&path_to_remove);
         if (path)
             unlink(path);
@@ -54,4 +55,18 @@ void signals_stop_server(struct l4vio_server *server, const char *path)
     /* It may have come before there was a server to stop. */
     if (server && pending)
         l4vio_server_stop(server);
+}
+
+void signals_begin_opening(const char *path)
+{
+    atomic_store(&path_to_remove, path);
+    nothing_begun = 1;
+    if (pending) /* It came before there was anybody to end at once. */
+        raise(pending);
+}
+
+void signals_end_opening(void)
+{
+    nothing_begun = 0;
+    atomic_store(&path_to_remove, NULL);
 }

@@ -15,4 +15,8 @@ int signals_pending(void);
  * ended at once. Both must outlive the registration. */
 void signals_stop_server(struct l4vio_server *server, const char *path);
 
+/* Between these two the first signal ends the process at once, and removes `path` if it is not NULL. */
+void signals_begin_opening(const char *path);
+void signals_end_opening(void);
+
 #endif

@@ -6,6 +6,8 @@
 expect 4 "no device at l4:nowhere" block id l4:nowhere
 expect 4 "no device at l4:nowhere" info l4:nowhere
 expect 4 "no device at l4:/no/such/folder/x" block id l4:/no/such/folder/x
+expect 4 "cannot listen at /no/such/folder/x: its directory does not exist" \
+    block id vhost-user-listen:/no/such/folder/x
 long=$(head -c 200 /dev/zero | tr '\0' x)
 expect 4 "cannot open l4:$long: socket path is empty or too long$" block id "l4:$long"
 expect 1 "cannot listen on l4:$long: socket path is empty or too long$" serve block --ram 1M --listen "l4:$long"

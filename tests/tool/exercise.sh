@@ -71,6 +71,7 @@ for end in INT KILL; do
         kill -INT "$exercise"
         ends_with "$exercise" 130
         grep -q "exercising l4:a interrupted" err || fail "'$(cat err)' does not say that it was interrupted"
+        [ "$(wc -l <err)" -eq 1 ] || fail "interrupted, it says more: $(cat err)"
     else
         kill -KILL "$server_a"
         ends_with "$exercise" 4

@@ -67,6 +67,26 @@ ends_with "$writer" 130
 [ $((SECONDS - start)) -lt 10 ] || fail "took $((SECONDS - start)) s"
 kill -CONT "$server_pid"
 
+# Nobody has connected yet, or who listens does not answer: there is nothing to end cleanly.
+misbehave silent silent.sock
+for command in "block flush vhost-user-listen:w" "info vhost-user-listen:w" "block flush l4:silent.sock"; do
+    for signal in INT TERM; do
+        # shellcheck disable=SC2086
+        "$L4VIO" $command --timeout 60 2>err &
+        client=$!
+        started+=("$client")
+        case $command in
+        *:w) eventually 20 test -S w || fail "$command: no socket" ;;
+        *) eventually 20 grep -Eq '^SigCgt:.*[37bf]$' "/proc/$client/status" || fail "$command: takes no signals" ;;
+        esac
+        start=$SECONDS
+        kill -$signal "$client"
+        ends_with "$client" "$([ $signal = INT ] && echo 130 || echo 143)"
+        [ $((SECONDS - start)) -lt 10 ] || fail "$command: took $((SECONDS - start)) s"
+        [ ! -e w ] || fail "$command: the socket is left behind"
+    done
+done
+
 # A reader that goes away is an error, not a death by SIGPIPE.
 "$L4VIO" block read l4:d 2>err | true
 code=${PIPESTATUS[0]}

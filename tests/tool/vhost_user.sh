@@ -36,12 +36,16 @@ head -c 1M other.img >&4
 "$L4VIO" block id vhost-user:disk --timeout 20 >second.out 2>second.err 4>&- &
 second=$!
 started+=("$second")
+# One that does not wait so long has gone when its turn comes: nothing else is told of it.
+expect 4 "may be serving another client" block id vhost-user:disk --timeout 0.2
 exec 4>&-
 ends_with "$slow" 0
 ends_with "$second" 0
+succeed block id vhost-user:disk
 kill -TERM "$server_pid"
 ends_with "$server_pid" 0
-grep -q "served 5 clients, refused 0; 0 protocol errors, 0 device failures" disk.log || fail "told: $(cat disk.log)"
+grep -q "served 7 clients, refused 0; 0 protocol errors, 0 device failures" disk.log || fail "told: $(cat disk.log)"
+[ "$(grep -c 'client [0-9]*: has gone' disk.log)" -eq 7 ] || fail "of clients that go: $(cat disk.log)"
 [ ! -e disk ] || fail "the socket is still there"
 
 # The server goes to its client, again and again.

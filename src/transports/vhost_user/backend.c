@@ -169,7 +169,7 @@ static void answer(struct l4vio_served_client *client, const struct l4vio_vhost_
     result = l4vio_vhost_send(client->socket, reply);
     l4vio_socket_close_fds(&reply->fds);
     if (result < 0)
-        l4vio_client_end(client, "does not take its answers");
+        l4vio_client_end(client, result == L4VIO_EPIPE ? "has gone" : "does not take its answers");
 }
 
 static void run(struct l4vio_served_client *client)
