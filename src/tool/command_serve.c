@@ -208,6 +208,10 @@ static int check_features(void)
     struct l4vio_features ring, wrong;
     char names[FEATURES_TEXT_BYTES], known[FEATURES_TEXT_BYTES];
     l4vio_features_clear(&settings.features.on, L4VIO_F_VERSION_1);
+    if (l4vio_features_has(&settings.features.on, L4VIO_F_ACCESS_PLATFORM) &&
+        settings.protocol->prefix[0] == 'v')
+        return complain(TOOL_USAGE, "--features: %s does not carry ACCESS_PLATFORM",
+                        settings.protocol->prefix);
     if (l4vio_features_has(&settings.features.on, L4VIO_F_NOTIFICATION_DATA))
         return complain(TOOL_USAGE, "--features: %s does not carry NOTIFICATION_DATA",
                         settings.protocol->prefix);
@@ -421,6 +425,7 @@ static int open_server(const struct l4vio_service *service, struct l4vio_server 
     struct l4vio_server_config config;
     struct l4vio_error error = {0};
     char text[200];
+    const char *what = settings.connect ? "connect to" : "listen on";
     memset(&config, 0, sizeof config);
     config.protocol = settings.protocol->get();
     config.path = settings.path;
@@ -444,7 +449,7 @@ static int open_server(const struct l4vio_service *service, struct l4vio_server 
     switch (result) {
     case L4VIO_EEXIST:
     case L4VIO_EINVAL:
-        return complain(TOOL_FAILED, "cannot listen on %s: %s", place(), error.text);
+        return complain(TOOL_FAILED, "cannot %s %s: %s", what, place(), error.text);
     case L4VIO_ENOENT:
         return complain(TOOL_FAILED, "cannot listen on %s: its directory does not exist", place());
     case L4VIO_EACCES:
@@ -453,7 +458,7 @@ static int open_server(const struct l4vio_service *service, struct l4vio_server 
     default:
         break;
     }
-    return complain(TOOL_FAILED, "cannot listen on %s: %s", place(), text);
+    return complain(TOOL_FAILED, "cannot %s %s: %s", what, place(), text);
 }
 
 /* Tells people and scripts that clients may come. */

@@ -11,6 +11,8 @@ expect 4 "cannot listen at /no/such/folder/x: its directory does not exist" \
 long=$(head -c 200 /dev/zero | tr '\0' x)
 expect 4 "cannot open l4:$long: socket path is empty or too long$" block id "l4:$long"
 expect 1 "cannot listen on l4:$long: socket path is empty or too long$" serve block --ram 1M --listen "l4:$long"
+expect 1 "cannot connect to vhost-user:$long: socket path is empty or too long$" \
+    serve block --ram 1M --connect "vhost-user:$long"
 
 echo data >file
 expect 4 "file is not a socket, so no server listens there" block id l4:file

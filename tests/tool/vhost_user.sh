@@ -42,10 +42,13 @@ exec 4>&-
 ends_with "$slow" 0
 ends_with "$second" 0
 succeed block id vhost-user:disk
+expect 4 "no record for queues of this size" block id vhost-user:disk --queue-size 4096
+expect 2 "vhost-user: does not carry ACCESS_PLATFORM" serve block --ram 1M --features +ACCESS_PLATFORM \
+    --listen vhost-user:none
 kill -TERM "$server_pid"
 ends_with "$server_pid" 0
-grep -q "served 7 clients, refused 0; 0 protocol errors, 0 device failures" disk.log || fail "told: $(cat disk.log)"
-[ "$(grep -c 'client [0-9]*: has gone' disk.log)" -eq 7 ] || fail "of clients that go: $(cat disk.log)"
+grep -q "served 8 clients, refused 0; 0 protocol errors, 0 device failures" disk.log || fail "told: $(cat disk.log)"
+[ "$(grep -c 'client [0-9]*: has gone' disk.log)" -eq 8 ] || fail "of clients that go: $(cat disk.log)"
 [ ! -e disk ] || fail "the socket is still there"
 
 # The server goes to its client, again and again.

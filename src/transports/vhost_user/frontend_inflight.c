@@ -12,6 +12,7 @@
 static const struct l4vio_frontend_reply record_reply = {
     .size_min = VHOST_USER_INFLIGHT_BYTES_MIN,
     .size_max = VHOST_USER_INFLIGHT_BYTES,
+    .may_be_empty = true,
     .with_fd = true,
 };
 
@@ -51,6 +52,9 @@ static int get_record(struct l4vio_vhost_user *frontend, uint16_t queue_size, ui
     int result = l4vio_frontend_ask(frontend, &message, &record_reply, deadline_ns, error);
     if (result < 0)
         return result;
+    if (message.header.size == 0)
+        return l4vio_fail(error, L4VIO_EINVAL, "the back end has no record for queues of this size",
+                          queue_size);
     const struct vhost_user_inflight *wire = &message.u.inflight;
     int fd = l4vio_socket_take_fd(&message.fds);
     if (wire->num_queues != queues || wire->queue_size != queue_size || !is_memory(fd, wire)) {
