@@ -193,10 +193,12 @@ static void a_status_that_is_asked_for_and_never_told(void **state)
     rig->options.timeout_ns = UINT64_C(50000000);
     rig->backend->script = no_status;
     assert_int_equal(vhost_rig_bring_up(rig, 1, NULL), L4VIO_OK);
+    const int channel = raw_backend_channel(rig->backend);
     raw_backend_lock(rig->backend);
     rig->backend->script_self = rig;
+    /* With the lock: it is closed as soon as the front end has given up. */
+    say(channel, CONFIG_CHANGE, 1, 0, 0);
     raw_backend_unlock(rig->backend);
-    say(raw_backend_channel(rig->backend), CONFIG_CHANGE, 1, 0, 0);
     /* Whoever waits hears that nothing more is to be had. */
     assert_int_equal(vhost_rig_submit(rig, 0), L4VIO_OK);
     assert_int_equal(l4vio_driver_wait_used(&rig->driver, &rig->queues[0], vhost_rig_deadline(rig)),
