@@ -186,6 +186,7 @@ bool l4vio_client_stop(struct l4vio_served_client *client, uint32_t queue)
     client->stopping = true;
     bool quiet = is_quiet(client, client->stopping_queue) &&
                  (!second || client->state == L4VIO_CLIENT_ENDING);
+    client->put_off = client->put_off || !quiet;
     if (!quiet)
         l4vio_client_activate(client);
     l4vio_control_leave(client->server);
@@ -199,7 +200,7 @@ static void go(struct l4vio_served_client *client)
 
     l4vio_control_enter(server);
     if (client->stopping) {
-        client->stopping = false;
+        client->stopping = client->put_off = false;
         server->stopping--;
         l4vio_client_activate(client);
     }

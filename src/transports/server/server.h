@@ -98,6 +98,7 @@ struct l4vio_served_client {
     uint64_t deadline_ns;    /* Of the first thing to say. */
     bool stopping;           /* Queues take nothing more until nothing is in flight. */
     uint32_t stopping_queue; /* This one, or L4VIO_SERVER_ALL_QUEUES. */
+    bool put_off;            /* The main thread waits to be told that nothing is in flight. */
     void *own;               /* The protocol's. */
 
     void *instance;              /* The service's. */

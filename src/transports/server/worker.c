@@ -68,7 +68,8 @@ static bool serve_stopped(struct l4vio_worker *worker, struct l4vio_served_clien
 
     if (ops->in_flight)
         ops->process(client->instance, queue, 0);
-    if (l4vio_client_stops(client, queue) && l4vio_client_in_flight(client, queue) == 0)
+    if (client->put_off && l4vio_client_stops(client, queue) &&
+        l4vio_client_in_flight(client, queue) == 0)
         l4vio_server_signal(worker->server->wake);
     return must_poll(worker, client, queue);
 }
