@@ -115,6 +115,8 @@ static bool serve(struct l4vio_worker *worker, struct l4vio_served_queue *queue,
     unsigned before = l4vio_client_in_flight(client, queue->index);
     l4vio_device_queue_disarm(ring);
     unsigned taken = ops->process(client->instance, queue->index, CHAINS_PER_TURN);
+    if (client->put_off) /* It may have taken in the last completion of the queue that stops. */
+        l4vio_server_signal(worker->server->wake);
     if (taken)
         found_something(queue);
     if (taken || l4vio_client_in_flight(client, queue->index) != before)
