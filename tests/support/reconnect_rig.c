@@ -211,6 +211,12 @@ void reconnect_rig_restart(struct reconnect_rig *rig)
     block_server_restart(&rig->server, &rig->options);
 }
 
+void reconnect_rig_replace(struct reconnect_rig *rig)
+{
+    reconnect_rig_kill(rig);
+    reconnect_rig_restart(rig);
+}
+
 uint64_t reconnect_rig_deadline(const struct reconnect_rig *rig, unsigned ms)
 {
     return l4vio_driver_deadline(&rig->block.driver, ms * MS);

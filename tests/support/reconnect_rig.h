@@ -54,6 +54,8 @@ void reconnect_rig_end(struct reconnect_rig *rig);
 void reconnect_rig_freeze(struct reconnect_rig *rig);
 void reconnect_rig_kill(struct reconnect_rig *rig);
 void reconnect_rig_restart(struct reconnect_rig *rig);
+/* Kills it and starts it again. */
+void reconnect_rig_replace(struct reconnect_rig *rig);
 
 /* So long from now. */
 uint64_t reconnect_rig_deadline(const struct reconnect_rig *rig, unsigned ms);
