@@ -271,6 +271,17 @@ static void queue_reset_waits_for_the_store_and_for_no_other_queue(void **state)
     }
 }
 
+/* One request that the store holds back; it has `held` then. */
+static void hold_one(struct socket_driver *driver, unsigned queue, struct slow_store *store,
+                     unsigned held)
+{
+    assert_int_equal(socket_driver_start(driver, queue, 0, VIRTIO_BLK_T_IN, HELD_SECTOR), 0);
+    l4vio_queue_publish(&driver->queues[queue]);
+    assert_int_equal(l4vio_driver_notify(&driver->driver, &driver->queues[queue]), 0);
+    while (atomic_load(&store->held) < held)
+        usleep(1000);
+}
+
 static void queue_reset_does_not_wait_for_requests_of_another_queue(void **state)
 {
     static struct socket_driver driver;
@@ -281,11 +292,7 @@ static void queue_reset_does_not_wait_for_requests_of_another_queue(void **state
     for (int threads = 0; threads < 2; threads++) {
         start(&server, &store, threads, 2);
         assert_int_equal(socket_driver_open(&driver, server.path, 2), 0);
-        assert_int_equal(socket_driver_start(&driver, 1, 0, VIRTIO_BLK_T_IN, HELD_SECTOR), 0);
-        l4vio_queue_publish(&driver.queues[1]);
-        assert_int_equal(l4vio_driver_notify(&driver.driver, &driver.queues[1]), 0);
-        while (atomic_load(&store.held) < 1)
-            usleep(1000);
+        hold_one(&driver, 1, &store, 1);
         for (unsigned i = 0; i < 100; i++) {
             assert_int_equal(l4vio_driver_reset_queue(&driver.driver, &driver.queues[0], NULL), 0);
             detach_and_attach(&driver, 0);
@@ -325,6 +332,33 @@ static void dead_client_is_cleared_when_the_store_is_done(void **state)
         assert_int_equal(usage_now().mappings, mappings);
         socket_server_end(&server);
     }
+}
+
+/* One way into the store for both: whoever looks into it takes in the other one's completions, too. */
+static void the_last_completion_may_come_in_by_the_turn_of_another_client(void **state)
+{
+    static struct socket_driver dies, stays;
+    struct socket_server server;
+    struct slow_store store;
+
+    (void)state;
+    start(&server, &store, false, 2);
+    assert_int_equal(socket_driver_open(&dies, server.path, 2), 0);
+    assert_int_equal(socket_driver_open(&stays, server.path, 2), 0);
+    hold_one(&dies, 0, &store, 1);
+    hold_one(&stays, 0, &store, 2);
+    dies.driver.transport.ops->close(dies.driver.transport.self);
+    other_client_is_served(&server); /* So the server has noticed that. */
+    /* Nothing tells of this but the next look into the store, which is for the other client. */
+    pthread_mutex_lock(&store.lock);
+    store.released = true;
+    pthread_mutex_unlock(&store.lock);
+    assert_int_equal(socket_driver_start(&stays, 0, 1, VIRTIO_BLK_T_OUT, 8), 0);
+    assert_int_equal(socket_driver_finish(&stays, 0), 0);
+    assert_true(socket_server_has_clients(&server, 1));
+    socket_driver_close(&dies);
+    socket_driver_close(&stays);
+    socket_server_end(&server);
 }
 
 static void *release_later(void *argument)
@@ -466,6 +500,7 @@ int main(void)
         cmocka_unit_test(queue_reset_waits_for_the_store_and_for_no_other_queue),
         cmocka_unit_test(queue_reset_does_not_wait_for_requests_of_another_queue),
         cmocka_unit_test(dead_client_is_cleared_when_the_store_is_done),
+        cmocka_unit_test(the_last_completion_may_come_in_by_the_turn_of_another_client),
         cmocka_unit_test(server_stops_when_the_store_is_done),
         cmocka_unit_test(full_store_is_waited_for),
         cmocka_unit_test(calls_behind_a_reset_wait_for_it),

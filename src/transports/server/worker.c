@@ -60,7 +60,7 @@ static bool must_poll(const struct l4vio_worker *worker, const struct l4vio_serv
     return worker->service_fd < 0 && l4vio_client_in_flight(client, queue) != 0;
 }
 
-/* Takes no more, only completions in; the main thread is told when nothing is left. */
+/* Takes no more, only completions in. */
 static bool serve_stopped(struct l4vio_worker *worker, struct l4vio_served_client *client,
                           uint32_t queue)
 {
@@ -68,9 +68,6 @@ static bool serve_stopped(struct l4vio_worker *worker, struct l4vio_served_clien
 
     if (ops->in_flight)
         ops->process(client->instance, queue, 0);
-    if (client->put_off && l4vio_client_stops(client, queue) &&
-        l4vio_client_in_flight(client, queue) == 0)
-        l4vio_server_signal(worker->server->wake);
     return must_poll(worker, client, queue);
 }
 
@@ -115,8 +112,6 @@ static bool serve(struct l4vio_worker *worker, struct l4vio_served_queue *queue,
     unsigned before = l4vio_client_in_flight(client, queue->index);
     l4vio_device_queue_disarm(ring);
     unsigned taken = ops->process(client->instance, queue->index, CHAINS_PER_TURN);
-    if (client->put_off) /* It may have taken in the last completion of the queue that stops. */
-        l4vio_server_signal(worker->server->wake);
     if (taken)
         found_something(queue);
     if (taken || l4vio_client_in_flight(client, queue->index) != before)
@@ -186,6 +181,37 @@ static void mind_spins(struct l4vio_worker *worker)
     }
 }
 
+/* Whether the worker has queues of the client that stop, and nothing of them is in flight. */
+static bool has_let_go(const struct l4vio_worker *worker, const struct l4vio_served_client *client)
+{
+    bool any = false;
+
+    for (uint32_t i = worker->first; i < worker->end; i++) {
+        if (!l4vio_client_stops(client, i))
+            continue;
+        if (l4vio_client_in_flight(client, i))
+            return false;
+        any = true;
+    }
+    return any;
+}
+
+/*
+ * Tells the main thread, which has put something off until then. Not by the queue's own turn: queues of a
+ * worker share its way into the store, so the last completion may come in by the turn of another queue, or
+ * of another client.
+ */
+static void tell_main_thread(struct l4vio_worker *worker)
+{
+    const struct l4vio_server *server = worker->server;
+
+    for (unsigned i = 0; server->stopping && i < server->config.quotas.clients; i++) {
+        const struct l4vio_served_client *client = server->clients[i];
+        if (client && client->put_off && client->device_made && has_let_go(worker, client))
+            l4vio_server_signal(server->wake);
+    }
+}
+
 /*
  * One turn of the worker: as much work as one queue may have done at once, or a number of looks, then
  * the descriptors are looked at again, by which other clients ask for their turn.
@@ -197,10 +223,12 @@ void l4vio_worker_turn(struct l4vio_worker *worker)
     for (int i = 0; i < LOOKS_PER_TURN && worked <= CHAINS_PER_TURN; i++) {
         round_of_turns(worker, &worked);
         if (!worker->head)
-            return;
+            break;
         l4vio_relax();
     }
-    mind_spins(worker);
+    if (worker->head)
+        mind_spins(worker);
+    tell_main_thread(worker);
 }
 
 /* Of which queue something came, only the queues can tell. */
